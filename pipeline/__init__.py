@@ -1,0 +1,1 @@
+"""Stochos: published music datasets to TFRecords, to trained models, to one honest report."""

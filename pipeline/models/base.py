@@ -1,0 +1,160 @@
+"""What a model module declares, and what it is given to read.
+
+Model modules import Keras and TensorFlow inside their functions: checking params.yaml or printing
+`--help` must not cost the seconds that those imports take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.codecs.base import Codec, Feature, Record
+from pipeline.files import read_json
+from pipeline.options import Options
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class Training(Options):
+    """What every recipe's Params has, so that train.py needs to know no recipe."""
+
+    epochs: int = Field(ge=1, description="most epochs")
+    steps_per_epoch: int = Field(ge=1, description="batches between two checkpoints")
+    patience: int = Field(ge=1, description="epochs without a better validation loss before it stops")
+    batch_size: int = Field(ge=1, description="examples a training step, all devices together")
+    learning_rate: float = Field(gt=0, lt=1, description="of the optimizer, at its peak")
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A corpus on disk: a TFDS directory with corpus.json, opened without TFDS.
+
+    Attributes:
+      path: the directory.
+      corpus: its name in params.yaml.
+      features: the fields of a record.
+      num_classes: classes of each integer feature that has them.
+      shard_lengths: examples in each shard, by split.
+      options: of the codec, as in params.yaml.
+    """
+
+    path: Path
+    corpus: str
+    features: dict[str, Feature]
+    num_classes: dict[str, int]
+    shard_lengths: dict[str, list[int]]
+    options: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> Shards:
+        corpus = read_json(path / "corpus.json")
+        features = {
+            name: Feature(tuple(f["shape"]), f["dtype"], f["encoding"])
+            for name, f in corpus["features"].items()
+        }
+        lengths = {split: s["shard_lengths"] for split, s in corpus["splits"].items()}
+        return cls(
+            path, corpus["name"], features, corpus["num_classes"], lengths, corpus["options"]
+        )
+
+    def num_examples(self, split: str) -> int:
+        return sum(self.shard_lengths[split])
+
+    def files(self, split: str) -> list[str]:
+        """The TFRecord files of a split, in order."""
+        count = len(self.shard_lengths[split])
+        return [
+            str(self.path / f"{self.corpus}-{split}.tfrecord-{i:05d}-of-{count:05d}")
+            for i in range(count)
+        ]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What a model gives to held-out examples; one value an example.
+
+    Attributes:
+      nll: sum of -log p over the example's events, in nats. Shape [examples].
+      num_events: Shape [examples].
+      num_correct: events whose most probable class is the right one. Shape [examples].
+    """
+
+    nll: np.ndarray
+    num_events: np.ndarray
+    num_correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate.
+
+    Attributes:
+      num: how many.
+      num_steps: length of each in the codec's steps, primer included.
+      primer: events to go on from; empty to start from nothing.
+      temperature: logits are divided by it; 0 always takes the most probable.
+      top_k: classes left to sample from at each step; 0 leaves all.
+      beam_size: hypotheses kept by the beam search; 1 samples plainly.
+      seed: of the sampling.
+    """
+
+    num: int
+    num_steps: int
+    primer: tuple[int, ...] = ()
+    temperature: float = 1.0
+    top_k: int = 0
+    beam_size: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model family, declared.
+
+    Attributes:
+      name: the module's name.
+      Params: what a user may set under models.<name>.<profile>; a subclass of Training.
+      build: (params, shards) -> a compiled Keras model.
+      batches: (shards, split, params, seed) -> tf.data of (inputs, targets, weights). The train
+        split never ends, and its order depends on the seed alone; the others are one pass.
+      likelihood: (model, shards, split, params) -> Likelihood; None for what has none.
+      sequences: (shards, split, params) -> the class ids that a baseline is trained on.
+      generate: (model, params, codec, codec options, request) -> records for codec.decode.
+      baselines: names of modules in baselines/, each given `sequences`.
+      controls: by name, as `likelihood`, but with something taken away that must matter.
+    """
+
+    name: str
+    Params: type[Training]
+    build: Callable[[Any, Shards], keras.Model]
+    batches: Callable[[Shards, str, Any, int], tf.data.Dataset]
+    generate: Callable[[keras.Model, Any, Codec, Any, Request], list[Record]]
+    likelihood: Callable[[keras.Model, Shards, str, Any], Likelihood] | None = None
+    sequences: Callable[[Shards, str, Any], list[np.ndarray]] | None = None
+    baselines: tuple[str, ...] = ()
+    controls: Mapping[str, Callable[[keras.Model, Shards, str, Any], Likelihood]] = field(
+        default_factory=dict
+    )
+
+
+def read_records(shards: Shards, split: str, names: tuple[str, ...]) -> tf.data.Dataset:
+    """Parsed records of a split in file order, one an element; variable axes as they are.
+
+    Parsing a batch at a time is six times faster than one by one (docs/performance.md).
+    """
+    import tensorflow as tf
+
+    from pipeline.models import _parse
+
+    files = tf.data.Dataset.from_tensor_slices(shards.files(split))
+    records = files.flat_map(tf.data.TFRecordDataset)
+    spec = {name: shards.features[name] for name in names}
+    return _parse.parsed(records, spec)
