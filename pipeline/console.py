@@ -33,6 +33,11 @@ def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterat
     yield from tqdm(items, desc=label, total=total, leave=False, dynamic_ncols=True)
 
 
+def keras_verbosity() -> int:
+    """Keras' progress bar on a terminal, one line an epoch elsewhere."""
+    return 1 if sys.stderr.isatty() else 2
+
+
 def _program() -> str:
     module = sys.modules["__main__"].__spec__
     return module.name if module else sys.argv[0]

@@ -1,0 +1,31 @@
+# The fan-out of one shard job; pipeline/shard.py writes the plans, runs this, and assembles.
+# A job's only input is its plan: a small file, compared by checksum, so a checkout redoes nothing.
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+container: "docker://python:3.11-slim"
+
+
+rule all:
+    input:
+        expand("shards/{shard}.json", shard=config["shards"]),
+
+
+rule write_shard:
+    input:
+        "plan/{shard}.json",
+    output:
+        record="shards/{shard}.tfrecord",
+        sidecar="shards/{shard}.json",
+    log:
+        "logs/{shard}.log",
+    retries: 0
+    resources:
+        mem_mb=2000,
+    shell:
+        "{sys.executable:q} -m pipeline.write_shard"
+        " {input:q} {output.record:q} {output.sidecar:q} 2> {log:q}"

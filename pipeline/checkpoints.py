@@ -1,0 +1,93 @@
+"""The state of a training after each epoch, from which a killed one goes on as if undisturbed.
+
+State is every variable (weights, optimizer, dropout's generators), the best weights so far and the
+curves. The order of the data is a function of the seed and the step, so it needs no state.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline import files, tracking
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves after each epoch, keeps the best weights, and stops when they get no better.
+
+    Args:
+      folder: in .work; belongs to one fingerprint.
+      patience: epochs without a lower validation loss before training stops.
+    """
+
+    def __init__(self, folder: Path, patience: int):
+        super().__init__()
+        self.folder = folder
+        self.patience = patience
+        self.history: list[dict[str, float]] = []
+        self.best: list[np.ndarray] = []
+
+    @property
+    def num_epochs(self) -> int:
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the lowest validation loss, from 1; the first of equals."""
+        losses = [row["val_loss"] for row in self.history]
+        return int(np.argmin(losses)) + 1
+
+    @property
+    def is_finished(self) -> bool:
+        return self.num_epochs > 0 and self.num_epochs - self.best_epoch >= self.patience
+
+    def restore(self, model: keras.Model) -> None:
+        """Puts the model where the last checkpoint left it; does nothing where there is none."""
+        path = self.folder / "checkpoint.npz"
+        if not path.exists():
+            return
+        with np.load(path, allow_pickle=False) as state:
+            self.history = json.loads(str(state["history"]))
+            variables = _variables(model)
+            for index, variable in enumerate(variables):
+                variable.assign(state[f"variable_{index}"])
+            self.best = [state[f"best_{i}"] for i in range(len(model.weights))]
+
+    def use_best(self, model: keras.Model) -> None:
+        model.set_weights(self.best)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        if self.best_epoch == self.num_epochs:
+            self.best = self.model.get_weights()
+        self._save()
+        if self.is_finished:
+            self.model.stop_training = True
+
+    def _save(self) -> None:
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_variables(self.model))}
+        arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best)}
+        arrays["history"] = np.array(json.dumps(self.history))
+        with files.atomic_open(self.folder / "checkpoint.npz") as file:
+            np.savez(file, **arrays)
+
+
+class EpochLogger(keras.callbacks.Callback):
+    """Sends each epoch's numbers to the training's run."""
+
+    def __init__(self, run: tracking.Run):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.run.log_epoch(epoch + 1, logs or {})
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Model and optimizer state; not the metrics', which start anew each epoch."""
+    model.optimizer.build(model.trainable_variables)
+    metrics = {id(v) for v in model.metrics_variables}
+    return [v for v in model.variables if id(v) not in metrics] + list(model.optimizer.variables)

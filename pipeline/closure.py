@@ -1,0 +1,64 @@
+"""What a module imports of this project, read from the source: which code decides a stage's bytes.
+
+Imports below functions count as those on top; what is only for type checkers does not.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def closure(modules: Iterable[str]) -> set[str]:
+    """The project's files that these need, themselves included.
+
+    Args:
+      modules: dotted names, e.g. "pipeline.shard".
+
+    Returns:
+      Paths relative to the repository, e.g. "pipeline/files.py"; packages' __init__.py left out.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        path = _path(waiting.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        waiting.extend(imports(path))
+    return {path for path in found if not path.endswith("__init__.py")}
+
+
+@cache
+def imports(path: str) -> frozenset[str]:
+    """The dotted names of this project's modules that a file imports."""
+    tree = ast.parse((_ROOT / path).read_text(encoding="utf-8"))
+    return frozenset(name for name in _imported(tree) if _path(name))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """Every name an import could mean; `from pipeline import files` may mean pipeline.files."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield child.module
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        else:
+            yield from _imported(child)
+
+
+@cache
+def _path(name: str) -> str | None:
+    """The file of one of this project's modules."""
+    if name.partition(".")[0] != "pipeline":
+        return None
+    stem = name.replace(".", "/")
+    candidates = (f"{stem}.py", f"{stem}/__init__.py")
+    return next((c for c in candidates if (_ROOT / c).is_file()), None)

@@ -1,0 +1,59 @@
+"""Mel spectrograms in decibels, of a fixed number of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pipeline.options import Options
+
+TOP_DB = 80.0
+
+
+class MelOptions(Options):
+    """What any codec with a mel spectrogram lets a user set."""
+
+    sample_rate: int = Field(ge=1000, le=192_000, description="in Hz; other audio is resampled")
+    num_frames: int = Field(ge=2, description="shorter audio is padded with silence, longer cut")
+    num_mel_bins: int = Field(ge=1, le=512, description="bands of equal width in mel")
+    n_fft: int = Field(ge=16, description="window, in samples")
+    hop_length: int = Field(ge=1, description="from one frame to the next, in samples")
+
+    @model_validator(mode="after")
+    def _overlapping(self) -> MelOptions:
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length={self.hop_length} exceeds n_fft={self.n_fft}")
+        return self
+
+
+def mel_db(audio: np.ndarray, sample_rate: int, options: MelOptions) -> np.ndarray:
+    """Power in mel bands, in decibels above 1, at most 80 dB below the loudest.
+
+    Args:
+      audio: float32 in [-1, 1], mono. Shape [samples].
+      sample_rate: of `audio`, in Hz.
+      options: of the spectrogram.
+
+    Returns:
+      float32. Shape [num_frames, num_mel_bins].
+
+    Source: librosa.feature.melspectrogram and power_to_db: Hann window, centred frames, Slaney's
+    mel scale and area-normalised bands.
+    """
+    import librosa
+
+    audio = np.asarray(audio, np.float32)
+    if sample_rate != options.sample_rate:
+        audio = librosa.resample(audio, orig_sr=sample_rate, target_sr=options.sample_rate)
+    # A centred transform has a frame at each multiple of the hop, both ends included.
+    num_samples = (options.num_frames - 1) * options.hop_length
+    audio = np.pad(audio[:num_samples], (0, max(0, num_samples - len(audio))))
+    power = librosa.feature.melspectrogram(
+        y=audio,
+        sr=options.sample_rate,
+        n_fft=options.n_fft,
+        hop_length=options.hop_length,
+        n_mels=options.num_mel_bins,
+    )
+    decibels = librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=TOP_DB)
+    return np.ascontiguousarray(decibels.T, np.float32)

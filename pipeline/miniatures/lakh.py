@@ -1,0 +1,151 @@
+"""Lakh in small: tunes of music21's tune books, arranged in six genres, in lmd_matched's layout.
+
+The tunes are real (see `_tunes` for their provenance and licence), the arrangements are made by
+rules (`_arranger`, `_styles`), and the songs' ids and match scores are synthesised. What is hard
+about the real archive is in it: one file under two songs, two files of one song, files that are
+truncated, have a data byte above 127, or are an HTML page, and songs without a genre.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.files import atomic_open
+from pipeline.miniatures import _arranger, _tunes
+from pipeline.miniatures._archives import write_tar_gz, write_zip
+from pipeline.miniatures._styles import STYLES
+
+NOTICE = (
+    "A miniature, not the Lakh MIDI dataset: tunes of the tune books in music21's corpus, arranged "
+    "by rules in six genres that were drawn at random; song ids and match scores are synthesised. "
+    "It has the published layout of lmd_matched. For non-commercial use, as the encodings of some "
+    "tunes are."
+)
+_CORRUPT_PERIOD = 200
+_SHARED_PERIOD = 20
+_UNLABELLED_PERIOD = 25
+
+
+class MiniatureOptions(Protocol):
+    @property
+    def miniature_size(self) -> int: ...
+
+
+def build(out: Path, options: MiniatureOptions, seed: int) -> None:
+    """Writes lmd_matched.tar.gz, match_scores.json and msd_tagtraum_cd2c.cls.zip.
+
+    Of the songs every 20th shares its file with a second song id, and has a second arrangement;
+    every 25th has no genre. One song in 200, two at least, is added whose file is corrupt.
+
+    Args:
+      out: the directory for the three files; other files in it are left alone.
+      options: `miniature_size` is the number of songs with tunes of their own.
+      seed: chooses the tunes, their genres and arrangements; equal seeds give equal bytes.
+
+    Raises:
+      PipelineError: if the tune books hold fewer usable tunes than `miniature_size`.
+    """
+    library = _Library(seed)
+    tunes = list(islice(_tunes.tunes(seed), options.miniature_size))
+    if len(tunes) < options.miniature_size:
+        raise PipelineError(
+            f"miniature_size={options.miniature_size} exceeds the {len(tunes)} usable tunes of "
+            "music21's tune books (params.yaml, datasets.lakh). Choose a smaller size."
+        )
+    genres = _balanced_genres(len(tunes), np.random.default_rng([seed, 0]))
+    for index, (tune, genre) in enumerate(zip(tunes, genres, strict=True)):
+        content = _arrangement(tune, genre, seed, index, version=0)
+        label = None if index % _UNLABELLED_PERIOD == _UNLABELLED_PERIOD - 1 else genre
+        song = library.add_song(label)
+        library.add_file(song, content)
+        if index % _SHARED_PERIOD == 0:
+            library.add_file(song, _arrangement(tune, genre, seed, index, version=1))
+            library.add_file(library.add_song(label), content)
+    for index in range(max(2, len(tunes) // _CORRUPT_PERIOD)):
+        content = _arrangement(tunes[index], genres[index], seed, index, version=2)
+        library.add_file(library.add_song(genres[index]), _corrupted(content, index))
+    library.write(out)
+
+
+class _Library:
+    """The songs, their files and genres, as they are published."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
+        self._rng = np.random.default_rng([seed, 1])
+        self._files: dict[str, bytes] = {}
+        self._scores: dict[str, dict[str, float]] = {}
+        self._genres: dict[str, str] = {}
+
+    def add_song(self, genre: str | None) -> str:
+        song = msd_id(self._seed, len(self._scores))
+        self._scores[song] = {}
+        if genre is not None:
+            self._genres[song] = genre
+        return song
+
+    def add_file(self, song: str, content: bytes) -> None:
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        self._files[f"lmd_matched/{'/'.join(song[2:5])}/{song}/{md5}.mid"] = content
+        self._scores[song][md5] = round(float(self._rng.uniform(0.5, 1.0)), 6)
+
+    def write(self, out: Path) -> None:
+        notice = f"{NOTICE}\n".encode()
+        write_tar_gz(out / "lmd_matched.tar.gz", {**self._files, "lmd_matched/README": notice})
+        with atomic_open(out / "match_scores.json", "w") as file:
+            json.dump(self._scores, file, sort_keys=True)
+        labels = _tagtraum(self._genres).encode()
+        write_zip(out / "msd_tagtraum_cd2c.cls.zip", {"msd_tagtraum_cd2c.cls": labels})
+
+
+def msd_id(seed: int, index: int) -> str:
+    """Synthesises the id of a song: TR, five letters, 128F, seven hexadecimal digits."""
+    digest = hashlib.sha256(f"{seed}/{index}".encode()).hexdigest().upper()
+    letters = "".join(chr(ord("A") + int(digest[i : i + 4], 16) % 26) for i in range(0, 20, 4))
+    return f"TR{letters}128F{digest[20:27]}"
+
+
+def _balanced_genres(num_songs: int, rng: np.random.Generator) -> list[str]:
+    """Draws genres that are equally frequent, as nearly as the number allows."""
+    names = list(STYLES)
+    return [names[i] for i in rng.permutation(np.arange(num_songs) % len(names))]
+
+
+def _arrangement(tune: _tunes.Tune, genre: str, seed: int, index: int, version: int) -> bytes:
+    return _arranger.arrange(tune, genre, np.random.default_rng([seed, 2, index, version]))
+
+
+def _corrupted(content: bytes, index: int) -> bytes:
+    """Breaks a MIDI file as files of the real archive are broken: three ways in turn."""
+    if index % 3 == 0:
+        return content[: len(content) * 2 // 3]
+    if index % 3 == 1:
+        note_on = content.index(b"\x90", content.index(b"\xc0"))
+        return content[: note_on + 2] + b"\xff" + content[note_on + 3 :]
+    return f"<!DOCTYPE html><html><body>404 Not Found ({index})</body></html>\n".encode()
+
+
+def _tagtraum(genres: Mapping[str, str]) -> str:
+    """Writes genres as tagtraum does: seven lines of comment, then song TAB genre."""
+    comment = [
+        "# MSD tagtraum genre annotations, CD2C layout",
+        "# ------------------------------------------",
+        *(f"# {sentence}" for sentence in _wrapped(NOTICE, 4)),
+        "# trackId<TAB>majority genre",
+    ]
+    rows = [f"{song}\t{genre}" for song, genre in sorted(genres.items())]
+    return "\n".join([*comment, *rows]) + "\n"
+
+
+def _wrapped(text: str, num_lines: int) -> list[str]:
+    words = text.split()
+    size = -(-len(words) // num_lines)
+    return [" ".join(words[i : i + size]) for i in range(0, len(words), size)]

@@ -1,0 +1,341 @@
+"""Melody RNN: an LSTM that predicts a melody event by event; four encodings, one recipe.
+
+Source: Waite et al. 2016, "Generating long-term structure in songs and stories" (magenta blog);
+magenta models/melody_rnn/melody_rnn_model.py and models/shared/events_rnn_graph.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.codecs.base import Codec, EventEncoding, Record
+from pipeline.errors import PipelineError
+from pipeline.models.base import Likelihood, Recipe, Request, Shards, Training, read_records
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class Params(Training):
+    """What params.yaml sets for a melody RNN."""
+
+    encoding: Literal["basic", "mono", "lookback", "attention"] = Field(
+        description="how a melody is shown to the network and what it predicts"
+    )
+    rnn_layer_sizes: tuple[int, ...] = Field(
+        min_length=1, description="units of each LSTM layer, the lowest first"
+    )
+    dropout_rate: float = Field(ge=0, lt=1, description="of each layer's output, in training")
+    clip_norm: float = Field(gt=0, description="largest global norm of the gradient")
+    attention_length: int = Field(
+        ge=0, description="steps the first layer attends back to; 0 for none"
+    )
+    bucket_steps: int = Field(
+        ge=1, description="melodies are batched with others within this many steps of their length"
+    )
+    shuffle_window: int = Field(ge=1, description="melodies held in memory to be shuffled")
+
+
+def build(params: Params, shards: Shards) -> keras.Model:
+    """A compiled functional model: what each step is given -> logits of each step's event."""
+    import keras
+
+    from pipeline.nn.recurrent import RecurrentStack
+
+    inputs, vectors = _input_layers(params, shards)
+    outputs = RecurrentStack(
+        params.rnn_layer_sizes, params.dropout_rate, params.attention_length, name="recurrent"
+    )(vectors)
+    num_classes = shards.num_classes[f"{params.encoding}_labels"]
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
+    model = keras.Model(inputs, logits, name=f"melody_rnn_{params.encoding}")
+    model.compile(
+        optimizer=keras.optimizers.Adam(params.learning_rate, global_clipnorm=params.clip_norm),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,  # measured: XLA takes twice as long for these small loops on a CPU
+    )
+    return model
+
+
+def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
+    """Batches of melodies of similar length: (inputs, labels, 1 for events and 0 for padding).
+
+    The train split's passes follow each other without a border, so that no batch is short.
+    """
+    melodies = _training_passes(shards, split, params, seed) if split == "train" else None
+    melodies = _melodies(melodies or read_records(shards, split, _names(params)), params)
+    return _bucketed(melodies, params).prefetch(2)
+
+
+def likelihood(model: keras.Model, shards: Shards, split: str, params: Params) -> Likelihood:
+    """What the model gives to each melody of a split, in the shards' order."""
+    melodies = _melodies(read_records(shards, split, _names(params)), params)
+    return _likelihood(model, melodies, params)
+
+
+def other_history(model: keras.Model, shards: Shards, split: str, params: Params) -> Likelihood:
+    """The same, but each melody's history is replaced by that of the next melody of the split."""
+    melodies = _melodies(read_records(shards, split, _names(params)), params)
+    others = melodies.skip(1).concatenate(melodies.take(1))
+    return _likelihood(model, _with_histories_of(melodies, others), params)
+
+
+def sequences(shards: Shards, split: str, params: Params) -> list[np.ndarray]:
+    """The labels of each melody, int64 [events], in the shards' order."""
+    name = f"{params.encoding}_labels"
+    records = read_records(shards, split, (name,))
+    return [record[name] for record in records.as_numpy_iterator()]
+
+
+def generate(
+    model: keras.Model, params: Params, codec: Codec, options: Any, request: Request
+) -> list[Record]:
+    """Goes on from the primer, or from nothing: records {"melody": events, primer included}.
+
+    Raises:
+      PipelineError: if the primer leaves no step to generate, or the beam is too wide.
+    """
+    from pipeline.nn.sampling import sample_sequences
+
+    if codec.encoding is None:
+        raise PipelineError(
+            f"codec={codec.name} has no encoding of events, which melody_rnn samples by; "
+            "set the model's corpus to one of the codec melody."
+        )
+    encoding = codec.encoding(options, params.encoding)
+    num_steps = request.num_steps - len(request.primer)
+    if num_steps < 1:
+        raise PipelineError(
+            f"num_steps={request.num_steps} leaves nothing to generate after a primer of "
+            f"{len(request.primer)} events; raise num_steps, or shorten the primer."
+        )
+    if request.beam_size > encoding.num_classes:
+        raise PipelineError(
+            f"beam_size={request.beam_size} is above the {encoding.num_classes} classes of "
+            f"encoding={params.encoding}; lower beam_size."
+        )
+    sampler = _Sampler(model, encoding, request.num * request.beam_size)
+    labels = sample_sequences(
+        first_logits=sampler.after_primer(request.primer),
+        next_logits=sampler.next_logits,
+        num_steps=num_steps,
+        beam_size=request.beam_size,
+        temperature=request.temperature,
+        top_k=request.top_k,
+        rng=np.random.default_rng(request.seed),
+    )
+    return [{"melody": _events(encoding, request.primer, row)} for row in labels]
+
+
+RECIPE = Recipe(
+    name="melody_rnn",
+    Params=Params,
+    build=build,
+    batches=batches,
+    generate=generate,
+    likelihood=likelihood,
+    sequences=sequences,
+    baselines=("ngram",),
+    controls={"other_history": other_history},
+)
+
+
+def _has_bits(params: Params) -> bool:
+    """Whether a step's input is a vector of bits in the record, not its label's one-hot."""
+    return params.encoding in ("lookback", "attention")
+
+
+def _names(params: Params) -> tuple[str, ...]:
+    labels = f"{params.encoding}_labels"
+    return (labels, f"{params.encoding}_inputs") if _has_bits(params) else (labels,)
+
+
+def _input_layers(params: Params, shards: Shards) -> tuple[Any, Any]:
+    """A step is given the event before it: as its label + 1, or as packed bits; 0 at the start.
+
+    Bits are 0 or 1, where note-seq's binary counters are -1 or 1: an affine change of the inputs,
+    which the first layer's weights and bias absorb.
+    """
+    import keras
+    from keras import ops
+
+    from pipeline.nn.recurrent import UnpackBits
+
+    if _has_bits(params):
+        num_bytes = shards.features[f"{params.encoding}_inputs"].shape[-1]
+        inputs = keras.Input((None, num_bytes), dtype="uint8", name="packed")
+        return inputs, UnpackBits(name="bits")(inputs)
+    num_classes = shards.num_classes[f"{params.encoding}_labels"]
+    inputs = keras.Input((None,), dtype="int32", name="previous")
+    return inputs, ops.one_hot(inputs - 1, num_classes)  # zeros for -1
+
+
+def _training_passes(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
+    """Records for ever, each pass in an order of its own.
+
+    Stateless draws: tf.data's own shuffle would mix the process's global seed into the order.
+    """
+    import tensorflow as tf
+
+    from pipeline.models import _parse
+
+    files = tf.constant(shards.files(split))
+
+    def one_pass(index: tf.Tensor) -> tf.data.Dataset:
+        key = tf.stack([tf.cast(seed, tf.int64), index])
+        shuffled = tf.random.experimental.stateless_shuffle
+        records = tf.data.Dataset.from_tensor_slices(shuffled(files, key)).interleave(
+            tf.data.TFRecordDataset, cycle_length=4, block_length=16
+        )
+        return records.batch(params.shuffle_window).map(lambda w: shuffled(w, key)).unbatch()
+
+    spec = {name: shards.features[name] for name in _names(params)}
+    return _parse.parsed(tf.data.Dataset.counter().flat_map(one_pass), spec)
+
+
+def _melodies(records: tf.data.Dataset, params: Params) -> tf.data.Dataset:
+    """Records -> (what each step is given, labels), both one step long an event."""
+    import tensorflow as tf
+
+    labels_name = f"{params.encoding}_labels"
+
+    def shifted(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = tf.cast(record[labels_name], tf.int32)
+        if _has_bits(params):
+            given = record[f"{params.encoding}_inputs"]
+            return tf.concat([tf.zeros_like(given[:1]), given[:-1]], axis=0), labels
+        return tf.concat([[0], labels[:-1] + 1], axis=0), labels
+
+    return records.map(shifted)
+
+
+def _bucketed(melodies: tf.data.Dataset, params: Params) -> tf.data.Dataset:
+    """Batches of melodies whose lengths lie in one bucket, padded to its upper edge."""
+    import tensorflow as tf
+
+    width = params.bucket_steps
+
+    def bucket(given: tf.Tensor, labels: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+        return (tf.shape(labels, tf.int64)[0] - 1) // width
+
+    def batch(bucket_index: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
+        steps = (bucket_index + 1) * width
+        shapes = tf.nest.map_structure(
+            lambda spec: [steps, *spec.shape[1:]] if spec.shape.rank else [], window.element_spec
+        )
+        return window.padded_batch(params.batch_size, shapes)
+
+    def weighted(given: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, *rest: tf.Tensor) -> Any:
+        return given, labels, weights, *rest
+
+    with_weights = melodies.map(
+        lambda given, labels, *rest: (given, labels, tf.ones_like(labels, tf.float32), *rest)
+    )
+    return with_weights.group_by_window(bucket, batch, window_size=params.batch_size).map(weighted)
+
+
+def _with_histories_of(melodies: tf.data.Dataset, others: tf.data.Dataset) -> tf.data.Dataset:
+    """Each melody's labels with another's inputs, cut or filled with zeros to its length."""
+    import tensorflow as tf
+
+    def swapped(own: Any, other: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        labels, given = own[1], other[0][: tf.shape(own[1])[0]]
+        missing = tf.shape(labels)[0] - tf.shape(given)[0]
+        padding = [[0, missing]] + [[0, 0]] * (given.shape.rank - 1)
+        return tf.pad(given, padding), labels
+
+    return tf.data.Dataset.zip(melodies, others).map(swapped)
+
+
+def _likelihood(model: keras.Model, melodies: tf.data.Dataset, params: Params) -> Likelihood:
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def scores(given: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> list[tf.Tensor]:
+        logits = model(given, training=False)
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        correct = tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32)
+        return [tf.reduce_sum(x * weights, axis=1) for x in (nll, tf.ones_like(nll), correct)]
+
+    numbered = melodies.enumerate().map(lambda index, melody: (*melody, index))
+    rows = [
+        (index.numpy(), *(x.numpy() for x in scores(given, labels, weights)))
+        for given, labels, weights, index in _bucketed(numbered, params).prefetch(2)
+    ]
+    index, nll, num_events, num_correct = (
+        np.concatenate(column) for column in zip(*rows, strict=True)
+    )
+    order = np.argsort(index)
+    return Likelihood(
+        nll[order], num_events[order].astype(np.int64), num_correct[order].astype(np.int64)
+    )
+
+
+class _Sampler:
+    """The network one step at a time, on rows that each have a history of their own."""
+
+    def __init__(self, model: keras.Model, encoding: EventEncoding, num_rows: int):
+        self._stack = model.get_layer("recurrent")
+        self._next = _step_function(model)
+        self._encoding = encoding
+        self._state = self._stack.initial_state(num_rows)
+        self._events: list[list[int]] = [[] for _ in range(num_rows)]
+
+    def after_primer(self, primer: Sequence[int]) -> np.ndarray:
+        """Logits of the event that follows the primer. Shape [rows, classes]."""
+        size = self._stack.input_size
+        logits = self._advance(np.zeros((len(self._events), size), np.float32))
+        for event in primer:
+            logits = self._append([event] * len(self._events))
+        return logits
+
+    def next_logits(self, labels: np.ndarray, parents: np.ndarray) -> np.ndarray:
+        """Appends a label to each row, which first becomes a copy of its parent."""
+        import tensorflow as tf
+
+        if (parents != np.arange(len(parents))).any():
+            self._state = [tf.gather(state, parents) for state in self._state]
+            self._events = [list(self._events[parent]) for parent in parents]
+        events = [
+            self._encoding.event(int(x), y) for x, y in zip(labels, self._events, strict=True)
+        ]
+        return self._append(events)
+
+    def _append(self, events: list[int]) -> np.ndarray:
+        vectors = np.zeros((len(events), self._stack.input_size), np.float32)
+        for row, history, event in zip(vectors, self._events, events, strict=True):
+            history.append(event)
+            row[: self._encoding.input_size] = self._encoding.inputs(history)
+        return self._advance(vectors)
+
+    def _advance(self, vectors: np.ndarray) -> np.ndarray:
+        logits, self._state = self._next(vectors, self._state)
+        return logits.numpy()
+
+
+def _step_function(model: keras.Model) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    stack, logits = model.get_layer("recurrent"), model.get_layer("logits")
+
+    @tf.function
+    def step(vectors: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        outputs, state = stack.step(vectors, state)
+        return logits(outputs), state
+
+    return step
+
+
+def _events(encoding: EventEncoding, primer: Sequence[int], labels: np.ndarray) -> np.ndarray:
+    events = list(primer)
+    for label in labels:
+        events.append(encoding.event(int(label), events))
+    return np.array(events, np.int64)

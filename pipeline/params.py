@@ -1,0 +1,227 @@
+"""The schema of params.yaml, and its only reader.
+
+Each block carries `full` (the reference) and, under `demo` and `smoke`, only what they change; the
+effective value is `full` overlaid by the profile.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+
+from pipeline import paths, registry
+from pipeline.errors import PipelineError
+from pipeline.models.base import Training
+from pipeline.options import Options
+
+Profile = Literal["smoke", "demo", "full"]
+Block = dict[str, Any]
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+AnyBlock = TypeVar("AnyBlock", bound="ProfiledBlock")
+
+
+class ProfiledBlock(Options):
+    """What differs between profiles: `full`, and what the others change of it."""
+
+    full: Block
+    demo: Block
+    smoke: Block
+
+
+class DatasetBlock(ProfiledBlock):
+    """datasets.<name>: where it comes from, and how much of it."""
+
+    source: str = Field(
+        description="auto: official under profile full, else demo; demo: the embedded miniature; "
+        "official: the published files; else a path to a directory or archive of yours"
+    )
+    reads: str = Field(description="what fetch reads beside the network; DVC watches it")
+
+
+class CorpusBlock(ProfiledBlock):
+    """corpora.<name>: a dataset through a codec."""
+
+    dataset: str
+    codec: str
+
+
+class CorpusOptions(Options):
+    """Effective values of corpora.<name>."""
+
+    validation_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
+    test_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
+    num_shards: dict[Literal["train", "validation", "test"], int] = Field(
+        description="TFRecord files a split"
+    )
+    options: Block = Field(description="of the codec")
+
+
+class ModelBlock(ProfiledBlock):
+    """models.<name>: a recipe on a corpus."""
+
+    recipe: str
+    nn: str = Field(description="the module of pipeline/nn that the recipe is built of")
+    corpus: str
+    metrics: str = Field(description="the module of pipeline/metrics that judges its samples")
+
+
+class Generate(Options):
+    """generate: what the stage of that name samples from every model."""
+
+    num: int = Field(ge=1, le=10_000, description="samples a model, for the metrics")
+    num_rendered: int = Field(ge=0, le=100, description="of these, as WAV and picture too")
+    num_steps: int = Field(ge=16, description="length of a sample in the codec's steps")
+    temperature: float = Field(ge=0, le=10)
+    top_k: int = Field(ge=0, description="classes left at each step; 0 leaves all")
+    beam_size: int = Field(ge=1, le=64, description="1 samples plainly")
+
+
+class Evaluate(Options):
+    """evaluate: how sure the numbers are made."""
+
+    num_resamples: int = Field(ge=100, description="of the bootstrap")
+    num_references: int = Field(ge=2, description="training and held-out tunes beside the samples")
+
+
+class Mlflow(Options):
+    """mlflow: where the numbers go; never part of a stage."""
+
+    experiment: str
+    tracking_uri: str | None = Field(description="null: SQLite in the repository")
+
+
+class Params(Options):
+    """The whole of params.yaml."""
+
+    profile: Profile
+    seed: int = Field(ge=0, lt=2**31)
+    datasets: dict[str, DatasetBlock]
+    corpora: dict[str, CorpusBlock]
+    models: dict[str, ModelBlock]
+    generate: ProfiledBlock
+    evaluate: ProfiledBlock
+    mlflow: Mlflow
+
+    def dataset(self, name: str) -> DatasetBlock:
+        return _item(self.datasets, name, "datasets")
+
+    def corpus(self, name: str) -> CorpusBlock:
+        return _item(self.corpora, name, "corpora")
+
+    def model(self, name: str) -> ModelBlock:
+        return _item(self.models, name, "models")
+
+    def source(self, name: str) -> str:
+        """demo, official, or a path."""
+        source = self.dataset(name).source
+        if source != "auto":
+            return source
+        return "official" if self.profile == "full" else "demo"
+
+    def dataset_options(self, name: str) -> Any:
+        schema = registry.dataset(name).Options
+        return self._effective(self.dataset(name), schema, f"datasets.{name}")
+
+    def corpus_options(self, name: str) -> CorpusOptions:
+        return self._effective(self.corpus(name), CorpusOptions, f"corpora.{name}")
+
+    def codec_options(self, name: str) -> Any:
+        codec = registry.codec(self.corpus(name).codec)
+        where = f"corpora.{name}.{self.profile}.options"
+        return validated(codec.Options, self.corpus_options(name).options, where)
+
+    def recipe_params(self, name: str) -> Training:
+        recipe = registry.recipe(self.model(name).recipe)
+        return self._effective(self.model(name), recipe.Params, f"models.{name}")
+
+    def generate_options(self) -> Generate:
+        return self._effective(self.generate, Generate, "generate")
+
+    def evaluate_options(self) -> Evaluate:
+        return self._effective(self.evaluate, Evaluate, "evaluate")
+
+    def _effective(self, block: ProfiledBlock, schema: type[AnyOptions], where: str) -> AnyOptions:
+        merged = overlay(block.full, getattr(block, self.profile))
+        return validated(schema, merged, f"{where}.{self.profile}")
+
+
+def load(path: Path = paths.PARAMS) -> Params:
+    """Reads and checks params.yaml; plug-ins' own blocks are checked when they are asked for.
+
+    Raises:
+      PipelineError: one sentence for each mistake.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; restore it: `git checkout {path.name}`.") from None
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    return validated(Params, text if isinstance(text, dict) else {}, "")
+
+
+def overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, mapping by mapping.
+
+    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+    {'a': 1, 'b': {'c': 4, 'd': 3}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = overlay(merged[key], value) if both else value
+    return merged
+
+
+def validated(schema: type[AnyOptions], values: Mapping[str, Any], where: str) -> AnyOptions:
+    """An instance of the schema.
+
+    Raises:
+      PipelineError: a sentence for each wrong value, each with its place in params.yaml.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        lines = [_sentence(schema, dict(problem), where) for problem in error.errors()]
+        raise PipelineError("\n".join(lines)) from None
+
+
+def _item(items: Mapping[str, AnyBlock], name: str, block: str) -> AnyBlock:
+    if name not in items:
+        raise PipelineError(f"{block}.{name} is not in params.yaml{nearest(name, items)}")
+    return items[name]
+
+
+def _sentence(schema: type[Options], problem: dict[str, Any], where: str) -> str:
+    keys = [str(k) for k in problem["loc"]]
+    place = ".".join([*([where] if where else []), *keys])
+    match problem["type"]:
+        case "extra_forbidden":
+            known = _known_keys(schema, problem["loc"][:-1])
+            return f"params.yaml: {place}: unknown key{nearest(keys[-1], known)}"
+        case "missing":
+            return f"params.yaml: {place} is missing. params.schema.json says what it means."
+    return f"params.yaml: {place}={problem['input']!r}: {problem['msg']}. Change it in params.yaml."
+
+
+def _known_keys(schema: Any, location: tuple[Any, ...]) -> list[str]:
+    """The keys that the schema has at a location; mappings of blocks are stepped through."""
+    for key in location:
+        fields = getattr(schema, "model_fields", {})
+        schema = fields[key].annotation if key in fields else (get_args(schema) or (None,))[-1]
+    if hasattr(schema, "model_fields"):
+        return list(schema.model_fields)
+    return []
+
+
+def nearest(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(known)}." if known else "."

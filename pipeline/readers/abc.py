@@ -1,0 +1,222 @@
+"""ABC tunes to NoteSequences, repeats played: note-seq's parser, and music21's for what it lacks.
+
+note-seq's parser is about ten times as fast, but refuses rests, tuplets, grace notes, chords,
+endings, parts and voices, and silently misreads ties and double broken rhythms; those go to
+music21. What neither reads is rejected.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.errors import Rejected
+
+if TYPE_CHECKING:
+    from note_seq.protobuf.music_pb2 import NoteSequence
+
+MAX_CHARACTERS = 100_000  # of one tune; the longest of 13,000 published ones has 13,000
+MAX_SECONDS = 4 * 3600.0
+VELOCITY = 90  # mf, as in note-seq's parser
+
+_FIELD = re.compile(r"\s*([A-Za-z]):(?![|:])")
+_FILE_HEADER_FIELDS = frozenset("ABCDFGHILMmNORrSUZ")
+_NOT_MUSIC = re.compile(
+    r'(?m)^\s*[A-Za-z]:(?![|:]).*$|%.*$|"[^"\n]*"|\[[A-Za-z]:[^\]\n]*\]|![^!\n]*!'
+)
+_BAR = r"(?:\[?\|[|\]]*:*|::+|:+\|+\]?:*)"
+_TOKEN = re.compile(
+    r"(?P<field>^\s*[A-Za-z]:(?![|:]).*$|\[[A-Za-z]:[^\]\n]*\])"
+    r'|(?P<silent>"[^"\n]*"|![^!\s|]*!|!|\+[a-z]+\+|%.*$|[H-Wh-w~.`]|y\d*|\((?!\d)|\))'
+    rf"|(?P<bar>{_BAR}(?:[\s\\]*{_BAR})*)"
+    r"|(?P<accidental>[_^=]*)(?P<letter>[A-Ga-g])",
+    re.MULTILINE,
+)
+_MISREAD_BY_NOTE_SEQ = re.compile(r"-|>>|<<|^\s*[A-Ga-g]:[|:]", re.MULTILINE)
+_ABSURD_NUMBER = re.compile(r"\d{4}")
+
+
+def decode(data: bytes) -> str:
+    """Decodes a tune book: UTF-8 as ABC 2.1 demands, else Latin-1, in which most books are."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def split_tunebook(text: str) -> list[str]:
+    """Splits a tune book into tunes, one string each, that begin at their X: field.
+
+    The fields of the file header are carried into each tune that does not set them itself. A tune
+    ends at the first empty line after its music began, as what follows there is free text.
+
+    Args:
+      text: a whole file; one without any X: field but with a K: field is one tune.
+
+    Source: ABC standard 2.1, sections 2.2.2 (file header), 2.2.3 (free text) and 3.
+    """
+    header: list[str] = []
+    tunes: list[list[str]] = []
+    for line in text.splitlines():
+        if _field(line) == "X":
+            tunes.append([])
+        (tunes[-1] if tunes else header).append(line)
+    if not tunes and any(_field(line) == "K" for line in header):
+        return [_text(header)]
+    shared = [line for line in header if _field(line) in _FILE_HEADER_FIELDS]
+    return [
+        _text([tune[0], *_missing(shared, tune), *_without_free_text(tune[1:])]) for tune in tunes
+    ]
+
+
+def read(tune: str) -> NoteSequence:
+    """Reads one tune as it is played, each repeat and ending in its turn.
+
+    Args:
+      tune: one string of `split_tunebook`.
+
+    Returns:
+      Notes, tempo, time and key signatures in seconds, 120 quarters a minute where Q: is not set;
+      the title in sequence_metadata. Grace notes, decorations and chord symbols are left out.
+      Repeats whose signs do not pair stay as written.
+
+    Raises:
+      Rejected: abc_too_long, abc_no_notes, abc_syntax (the text breaks the notation) or
+        abc_unsupported (music21 cannot represent it).
+    """
+    music = _NOT_MUSIC.sub("", tune)
+    if len(tune) > MAX_CHARACTERS or _ABSURD_NUMBER.search(music):
+        raise Rejected("abc_too_long", f"{len(tune)} characters, or a number of four digits")
+    try:
+        sequence = _read_with_note_seq(tune, music)
+    except Exception as error:  # its parser raises whatever a malformed field leads to
+        sequence = _read_with_music21(tune, f"note-seq: {_short(error)}")
+    return _checked(sequence)
+
+
+def _field(line: str) -> str | None:
+    match = _FIELD.match(line)
+    return match.group(1) if match else None
+
+
+def _missing(shared: list[str], tune: list[str]) -> list[str]:
+    own = {_field(line) for line in tune}
+    return [line for line in shared if _field(line) not in own]
+
+
+def _without_free_text(lines: list[str]) -> list[str]:
+    has_key = has_music = False
+    kept = []
+    for line in lines:
+        if has_music and not line.strip():
+            break
+        has_music = has_music or (has_key and bool(_NOT_MUSIC.sub("", line).strip()))
+        has_key = has_key or _field(line) == "K"
+        kept.append(line)
+    return kept
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
+
+
+def _read_with_note_seq(tune: str, music: str) -> NoteSequence:
+    from note_seq.abc_parser import ABCParseError, ABCTune
+    from note_seq.sequences_lib import expand_section_groups
+
+    if _MISREAD_BY_NOTE_SEQ.search(music):
+        raise ABCParseError("ties, double broken rhythms and a note before a colon are misread")
+    return expand_section_groups(ABCTune(tune.splitlines()).note_sequence)
+
+
+def _read_with_music21(tune: str, before: str) -> NoteSequence:
+    from music21.abcFormat import ABCFile
+    from music21.abcFormat.translate import abcToStreamScore
+    from music21.meter import TimeSignature
+
+    from pipeline.readers import _music21
+
+    try:
+        score = abcToStreamScore(ABCFile().readstr(_explicit(tune)))
+        meter = _meter(tune)
+        if meter:
+            score.parts[0].insert(0, TimeSignature(f"{meter[0]}/{meter[1]}"))
+        return _music21.note_sequence(score, VELOCITY, is_expanded=True)
+    except Exception as error:  # music21 raises twenty kinds, and bare ones on malformed text
+        reason = "abc_unsupported" if "cannot handle" in str(error) else "abc_syntax"
+        raise Rejected(reason, f"{before}; music21: {_short(error)}") from error
+
+
+def _explicit(tune: str) -> str:
+    """Spells a tune so that music21 reads it right.
+
+    music21 forgets naturals within their bar, plays a broken rhythm evenly where a decoration,
+    slur or string stands beside it, drops some decorated notes, misses repeat signs in a row of
+    bar lines or right behind a note, and re-bars under a header's meter. So carried accidentals
+    are written at their notes (in every octave until the bar line, as in ABC 2.1, section 11.3,
+    and in note-seq), bar lines are merged, what has no sound is left out, and so is the meter,
+    with the unit note length that it implies in its place.
+    """
+    carried: dict[str, str] = {}
+
+    def spell(match: re.Match[str]) -> str:
+        if match["field"]:
+            return match[0]
+        if match["bar"]:
+            carried.clear()
+            return _merged_bar(match["bar"])
+        if not match["letter"]:
+            return ""
+        letter = match["letter"].upper()
+        carried[letter] = match["accidental"] or carried.get(letter, "")
+        return carried[letter] + match["letter"]
+
+    header, key_field, music = _header_and_music(tune)
+    if not re.search(r"^\s*L:", header, re.MULTILINE):
+        numerator, denominator = _meter(tune) or (1, 1)
+        header += "L:1/16\n" if numerator < 0.75 * denominator else "L:1/8\n"
+    return re.sub(r"(?m)^\s*M:.*\n", "", header) + key_field + _TOKEN.sub(spell, music)
+
+
+def _header_and_music(tune: str) -> tuple[str, str, str]:
+    match = re.search(r"^\s*K:.*\n?", tune, re.MULTILINE)
+    return (tune[: match.start()], match[0], tune[match.end() :]) if match else ("", "", tune)
+
+
+def _meter(tune: str) -> tuple[int, int] | None:
+    """The header's time signature: None where it is free; additive ones are summed."""
+    match = re.search(r"^\s*M:\s*([^\s%]+)", _header_and_music(tune)[0], re.MULTILINE)
+    text = match[1].upper() if match else ""
+    fraction = re.fullmatch(r"\(?([\d+]+)\)?/(\d+)", text)
+    if fraction is None:
+        return {"C": (4, 4), "C|": (2, 2)}.get(text)
+    return sum(int(beats) for beats in re.findall(r"\d+", fraction[1])), int(fraction[2])
+
+
+def _merged_bar(text: str) -> str:
+    """One bar line for several: an end and a start of repeats, either, a double bar or a bar."""
+    signs = re.findall(_BAR, text)
+    is_end = any(sign.startswith(":") for sign in signs)
+    is_start = any(sign.endswith(":") for sign in signs)
+    if is_end and is_start:
+        return " ::"
+    if is_end or is_start:
+        return " :|" if is_end else " |:"
+    return " ||" if any(len(sign) > 1 for sign in signs) else " |"
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__} {' '.join(str(error).split())[:100]}".strip()
+
+
+def _checked(sequence: NoteSequence) -> NoteSequence:
+    if not sequence.notes:
+        raise Rejected("abc_no_notes", "no note with a pitch and a length")
+    if not 0 < sequence.total_time <= MAX_SECONDS:
+        raise Rejected("abc_too_long", f"{sequence.total_time} s; the limit is {MAX_SECONDS} s")
+    meters = [(meter.numerator, meter.denominator) for meter in sequence.time_signatures]
+    if any(numerator < 1 or denominator < 1 for numerator, denominator in meters):
+        raise Rejected("abc_syntax", f"a time signature of {meters}")
+    if not sequence.tempos:
+        sequence.tempos.add(time=0.0, qpm=120.0)
+    return sequence

@@ -1,0 +1,86 @@
+"""Pictures of any common format and colour model to RGB."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import Rejected
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MIN_PIXELS = 64  # of the shorter side: below it stand placeholders and tracking pixels
+MAX_AREA = 40_000_000  # pixels; a header may declare what would not fit into memory
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+
+
+def read(data: bytes) -> np.ndarray:
+    """Decodes a still picture, whole.
+
+    Args:
+      data: the file: JPEG, PNG, WebP, BMP or TIFF.
+
+    Returns:
+      uint8 RGB, transparency laid over white. Shape [height, width, 3].
+
+    Raises:
+      Rejected: undecodable_picture, truncated_picture, too_small_picture, too_large_picture (the
+        last two from the header) or animated_picture (GIF, which shops use as placeholder, too).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata; the size is checked below
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        is_bomb = isinstance(error, Image.DecompressionBombError)
+        reason = "too_large_picture" if is_bomb else "undecodable_picture"
+        raise Rejected(reason, _short(error, data)) from error
+    except Exception as error:  # Pillow's plug-ins raise bare errors on malformed headers
+        raise Rejected("undecodable_picture", _short(error, data)) from error
+    with image:
+        _check_header(image)
+        return _decoded(image, data)
+
+
+def _check_header(image: Image) -> None:
+    width, height = image.size
+    if min(width, height) < MIN_PIXELS:
+        raise Rejected("too_small_picture", f"{width} x {height}; the shorter side needs 64 pixels")
+    if width * height > MAX_AREA:
+        raise Rejected("too_large_picture", f"{width} x {height}; the limit is {MAX_AREA} pixels")
+    if image.format == "GIF" or getattr(image, "n_frames", 1) > 1:
+        raise Rejected("animated_picture", f"{image.format}: a placeholder or an animation")
+
+
+def _decoded(image: Image, data: bytes) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            rgb = _over_white(image) if image.has_transparency_data else image.convert("RGB")
+            return np.asarray(rgb, np.uint8).copy()
+    except OSError as error:
+        is_truncated = "truncated" in str(error) or "unexpected end" in str(error).lower()
+        reason = "truncated_picture" if is_truncated else "undecodable_picture"
+        raise Rejected(reason, _short(error, data)) from error
+    except Exception as error:  # SyntaxError, ValueError, struct.error, zlib.error, ...
+        raise Rejected("undecodable_picture", _short(error, data)) from error
+
+
+def _over_white(image: Image) -> Image:
+    import PIL.Image
+
+    rgba = image.convert("RGBA")
+    white = PIL.Image.new("RGBA", rgba.size, "white")
+    return PIL.Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _short(error: Exception, data: bytes) -> str:
+    text = " ".join(str(error).split()).replace("<_io.BytesIO object", "<file")
+    return f"{type(error).__name__} in {len(data)} bytes: {text[:80]}".split(" at 0x")[0]

@@ -1,0 +1,147 @@
+"""One contract for all plug-ins: what every dataset, codec and recipe must keep."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from pipeline import archives, params, registry, tfrecord
+from pipeline.codecs.base import Codec
+from pipeline.datasets.base import Dataset, Entry
+from pipeline.errors import Rejected
+from pipeline.models.base import Recipe, Training
+from pipeline.options import Options
+from pipeline.paths import ROOT
+
+SETTINGS = params.load(ROOT / "params.yaml").model_copy(update={"profile": "smoke"})
+MINIATURES = sorted(set(registry.names("miniatures")) & set(SETTINGS.datasets))
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory):
+    """Builds each miniature once, in its smoke size."""
+    built = {}
+
+    def build(name):
+        if name not in built:
+            out = tmp_path_factory.mktemp(name)
+            options = SETTINGS.dataset_options(name)
+            registry.miniature(name).build(out, options, SETTINGS.seed)
+            built[name] = out
+        return built[name]
+
+    return build
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_dataset_says_what_it_is(name):
+    dataset = registry.dataset(name)
+    assert isinstance(dataset, Dataset)
+    assert issubclass(dataset.Options, Options)
+    for text in (dataset.title, dataset.version, dataset.licence, dataset.citation):
+        assert text.strip()
+    for source in dataset.sources(SETTINGS.dataset_options(name)):
+        assert all(url.startswith(("http://", "https://")) for url in source.urls)
+        assert source.checksum is None or source.checksum.partition(":")[0] in ("sha256", "md5")
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_dataset_is_in_params(name):
+    assert name in SETTINGS.datasets
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_miniature_has_the_published_files_and_says_what_it_is(name, raw):
+    options = SETTINGS.dataset_options(name)
+    published = {source.file for source in registry.dataset(name).sources(options)}
+    assert {path.name for path in raw(name).iterdir()} == published
+    assert "miniature" in registry.miniature(name).NOTICE.lower()
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_catalogue_is_in_key_order_with_known_members(name, raw):
+    dataset = registry.dataset(name)
+    items = list(dataset.catalogue(raw(name), SETTINGS.dataset_options(name)))
+    entries = [item for item in items if isinstance(item, Entry)]
+    keys = [entry.key for entry in entries]
+    assert keys == sorted(set(keys))
+    assert all(isinstance(item[1], Rejected) for item in items if not isinstance(item, Entry))
+    for file in {m.partition("!")[0] for e in entries for m in e.members}:
+        known = {f"{file}!{member}" for member in archives.members(raw(name) / file)}
+        wanted = {m for e in entries for m in e.members if m.startswith(f"{file}!")}
+        assert wanted <= known
+    assert all(entry.split in (None, "train", "validation", "test") for entry in entries)
+
+
+@pytest.mark.parametrize("name", [c for c in SETTINGS.corpora if SETTINGS.corpora[c].dataset in MINIATURES])  # fmt: skip
+def test_a_codec_keeps_its_law(name, raw):
+    """decode, then encode, changes nothing; records are as declared; the writer takes them."""
+    corpus = SETTINGS.corpora[name]
+    dataset, codec = registry.dataset(corpus.dataset), registry.codec(corpus.codec)
+    options = SETTINGS.codec_options(name)
+    features = codec.features(options)
+    num_records = 0
+    for example in _some_examples(dataset, raw(corpus.dataset)):
+        try:
+            records = codec.encode(example, options)
+        except Rejected:
+            continue
+        for record in records:
+            num_records += 1
+            data = tfrecord.serialize_example(record, features)
+            again = codec.encode(codec.decode(record, options), options)
+            _assert_law(codec, options, record, again)
+            assert tfrecord.parse_example(data, features).keys() == record.keys()
+            assert all(np.isfinite(v) for v in codec.statistics(record, options).values())
+    assert num_records > 3
+
+
+def _assert_law(codec, options, record, again):
+    assert len(again) == 1
+    for field, feature in codec.features(options).items():
+        if feature.encoding == "jpeg":
+            continue  # lossy; the codec's own test says what holds
+        if feature.dtype == "string":
+            continue  # names and serialized protos; the codec's own test
+        np.testing.assert_array_equal(again[0][field], record[field], err_msg=field)
+
+
+def _some_examples(dataset, raw, limit=12):
+    items = dataset.catalogue(raw, SETTINGS.dataset_options(dataset.name))
+    entries = [item for item in items if isinstance(item, Entry)][::3][:limit]
+    blobs = dict(archives.read(raw, {m for e in entries for m in e.members}))
+    for entry in entries:
+        try:
+            yield dataset.load(entry, {m: blobs[m] for m in entry.members})
+        except Rejected:
+            continue
+
+
+@pytest.mark.parametrize("name", registry.names("codecs"))
+def test_a_codec_declares_its_features(name):
+    codec = registry.codec(name)
+    assert isinstance(codec, Codec)
+    assert issubclass(codec.Options, Options)
+    assert all(field.description for field in codec.Options.model_fields.values())
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_a_recipe_declares_its_params(name):
+    recipe = registry.recipe(name)
+    assert isinstance(recipe, Recipe)
+    assert issubclass(recipe.Params, Training)
+    for field, info in recipe.Params.model_fields.items():
+        assert info.description, field
+        assert info.is_required(), f"{field} has a default in the code, not in params.yaml"
+    assert recipe.baselines, "a model counts when it beats a baseline"
+    assert recipe.likelihood is None or recipe.controls, "a model counts when its control fails"
+
+
+@pytest.mark.parametrize("folder", ["datasets", "codecs", "models", "baselines", "metrics"])
+def test_public_functions_have_docstrings(folder):
+    for name in registry.names(folder):
+        module = __import__(f"pipeline.{folder}.{name}", fromlist=["x"])
+        assert module.__doc__
+        for _, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not function.__name__.startswith("_"):
+                assert function.__doc__, f"{folder}/{name}.{function.__name__}"
