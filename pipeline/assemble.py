@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def main(
         corpus = _describe(settings, name, sidecars, rows)
         files.write_json(out / "corpus.json", corpus)
         _write_statistics(out / "statistics.npz", sidecars)
-        _write_tfds_metadata(out, corpus, registry.dataset(corpus["dataset"]))
+        _write_tfds_metadata(out, corpus)
         if corpus["options"].get("magenta_records"):
             _write_magenta_records(out, corpus)
 
@@ -74,6 +75,7 @@ def _describe(
     corpus = settings.corpus(name)
     codec, options = registry.codec(corpus.codec), settings.codec_options(name)
     features = {"key": KEY, **codec.features(options)}
+    dataset = registry.dataset(corpus.dataset)
     manifest = files.read_json(paths.raw(corpus.dataset) / "manifest.json")
     return {
         "name": name,
@@ -82,7 +84,8 @@ def _describe(
         "options": options.model_dump(mode="json"),
         "source": manifest["source"],
         "notice": manifest["notice"],
-        "version": manifest["version"],
+        "files": manifest["files"],
+        "about": _about(dataset, settings.dataset_options(corpus.dataset)),
         "features": {k: {**vars(f), "shape": list(f.shape)} for k, f in features.items()},
         "num_classes": _num_classes(codec, options, features),
         "splits": {s: _split(s, sidecars) for s in plan.SPLITS},
@@ -91,6 +94,18 @@ def _describe(
         - sum(len(s["rejected"]) for s in sidecars.values()),
         "num_accepted": sum(s["num_accepted"] for s in sidecars.values()),
         "rejected": dict(Counter(reason for _, reason, _ in rejected)),
+    }
+
+
+def _about(dataset: Dataset, options: Any) -> dict[str, Any]:
+    """What the data card says of the dataset as published."""
+    return {
+        "title": dataset.title,
+        "version": dataset.version,
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "homepage": dataset.homepage,
+        "published": [asdict(source) for source in dataset.sources(options)],
     }
 
 
@@ -130,16 +145,17 @@ def _write_statistics(path: Path, sidecars: dict[str, Any]) -> None:
     np.savez(path, **arrays)
 
 
-def _write_tfds_metadata(out: Path, corpus: dict[str, Any], dataset: Dataset) -> None:
+def _write_tfds_metadata(out: Path, corpus: dict[str, Any]) -> None:
     """Leaves features.json and dataset_info.json, which `tfds.builder_from_directory` reads."""
     import tensorflow_datasets as tfds
 
+    about = corpus["about"]
     features = {k: _tfds_feature(Feature(**f)) for k, f in corpus["features"].items()}
     infos = [
         tfds.core.SplitInfo(
             name=split,
-            shard_lengths=about["shard_lengths"],
-            num_bytes=about["num_bytes"],
+            shard_lengths=held["shard_lengths"],
+            num_bytes=held["num_bytes"],
             filename_template=tfds.core.ShardedFileTemplate(
                 data_dir=out,
                 dataset_name=corpus["name"],
@@ -147,16 +163,16 @@ def _write_tfds_metadata(out: Path, corpus: dict[str, Any], dataset: Dataset) ->
                 filetype_suffix="tfrecord",
             ),
         )
-        for split, about in corpus["splits"].items()
+        for split, held in corpus["splits"].items()
     ]
     tfds.folder_dataset.write_metadata(
         data_dir=out,
         features=tfds.features.FeaturesDict(features),
         split_infos=infos,
-        description=f"{dataset.title} {dataset.version}, {corpus['codec']}. {corpus['notice']}",
-        citation=dataset.citation,
-        homepage=dataset.homepage,
-        license=dataset.licence,
+        description=f"{about['title']} {about['version']}, {corpus['codec']}. {corpus['notice']}",
+        citation=about["citation"],
+        homepage=about["homepage"],
+        license=about["licence"],
         check_data=False,  # that looks at one example of one split; tests read them all
     )
 

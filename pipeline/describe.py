@@ -9,35 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console, files, params, paths, registry, tfrecord
-from pipeline.datasets.base import Dataset
+from pipeline import console, files, paths, tfrecord
+from pipeline.codecs.base import Feature
 from pipeline.errors import PipelineError
 
 _NUM_BINS = 30
 
 
 def main(name: str) -> None:
-    settings = params.load()
     folder = paths.shards(name)
     corpus = files.read_json(folder / "corpus.json")
     _check_contract(folder, corpus)
     with np.load(folder / "statistics.npz", allow_pickle=False) as loaded:
         statistics = dict(loaded)
-    dataset = registry.dataset(corpus["dataset"])
-    manifest = files.read_json(paths.raw(corpus["dataset"]) / "manifest.json")
-
     out = paths.report("describe", name)
     metrics = _metrics(corpus, statistics)
     files.write_json(out / "metrics.json", metrics)
     _write_distributions(out / "plots" / "distributions.csv", statistics)
     with files.atomic_open(out / "card.md", "w") as file:
-        file.write(_card(settings, dataset, corpus, manifest, metrics))
+        file.write(_card(corpus, metrics))
 
 
 def _check_contract(folder: Path, corpus: dict[str, Any]) -> None:
     """Reads every record: checksums hold, counts are those declared, no key is in two splits."""
     seen: dict[str, str] = {}
-    features = {"key": tfrecord.Feature(**corpus["features"]["key"])}
+    features = {"key": Feature(**corpus["features"]["key"])}
     for split, about in corpus["splits"].items():
         paths_ = sorted(folder.glob(f"{corpus['name']}-{split}.tfrecord-*"))
         lengths = []
@@ -94,33 +90,27 @@ def _write_distributions(path: Path, statistics: dict[str, np.ndarray]) -> None:
                     writer.writerow([statistic, split, f"{low:.6g}", f"{high:.6g}", f"{share:.6f}"])
 
 
-def _card(
-    settings: params.Params,
-    dataset: Dataset,
-    corpus: dict[str, Any],
-    manifest: dict[str, Any],
-    metrics: dict[str, Any],
-) -> str:
+def _card(corpus: dict[str, Any], metrics: dict[str, Any]) -> str:
     """The data card, in Markdown."""
-    published = dataset.sources(settings.dataset_options(corpus["dataset"]))
+    about = corpus["about"]
     rows = [
-        f"| {s.file} | {s.urls[0]} | {s.num_bytes or 'not published'} | "
-        f"{s.checksum or 'not published'} |"
-        for s in published
+        f"| {s['file']} | {s['urls'][0]} | {s['num_bytes'] or 'not published'} | "
+        f"{s['checksum'] or 'not published'} |"
+        for s in about["published"]
     ]
-    held = [f"| {f} | {a['num_bytes']} | {a['sha256']} |" for f, a in manifest["files"].items()]
+    held = [f"| {f} | {a['num_bytes']} | {a['sha256']} |" for f, a in corpus["files"].items()]
     reasons = [f"| {r} | {c} |" for r, c in sorted(corpus["rejected"].items())]
     splits = [
         f"| {s} | {a['num_examples']} | {a['num_bytes']} |" for s, a in corpus["splits"].items()
     ]
     return "\n".join(
         [
-            f"# {corpus['name']}: {dataset.title} {dataset.version} as {corpus['codec']}",
+            f"# {corpus['name']}: {about['title']} {about['version']} as {corpus['codec']}",
             "",
             f"- Source: **{corpus['source']}**. {corpus['notice']}".rstrip(),
-            f"- Licence: {dataset.licence}",
-            f"- Citation: {dataset.citation}",
-            f"- Home: {dataset.homepage}",
+            f"- Licence: {about['licence']}",
+            f"- Citation: {about['citation']}",
+            f"- Home: {about['homepage']}",
             f"- Inputs: {metrics['num_inputs']}, accepted {metrics['num_accepted']}, rejected "
             f"{metrics['num_rejected']}",
             *("", "| split | examples | bytes |", "|---|---|---|", *splits),

@@ -124,7 +124,10 @@ def _musical(
     for metric in values["generated"]:
         generated, held_out, training = (values[w][metric] for w in values)
         low, high = comparison.bootstrap_interval(
-            generated, num_resamples=evaluate.num_resamples, seed=settings.seed
+            generated,
+            comparison.mean_ignoring_nan,
+            num_resamples=evaluate.num_resamples,
+            seed=settings.seed,
         )
         metrics |= {
             metric: comparison.mean_ignoring_nan(generated),

@@ -78,14 +78,23 @@ def _fan_out(work: Path, shards: list[str], lock: IO[str]) -> None:
         *("--rerun-triggers", "input", "--quiet", "rules", "host", "progress"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(paths.ROOT), "DVC_ROOT": str(paths.ROOT)}
-    if subprocess.run(command, env=environment, pass_fds=[lock.fileno()]).returncode:
-        logs = sorted((work / "logs").glob("*.log"))
-        last = next((p for p in logs if p.stat().st_size), None)
-        text = last.read_text(encoding="utf-8").strip().splitlines()[-1:] if last else []
-        raise PipelineError(
-            f"a shard job failed ({' '.join(text) or 'see the lines above'}); its log is in "
-            f"{work / 'logs'}. What is done is kept: run it again to do the rest."
+    with open(work / "snakemake.log", "w") as log:
+        ended = subprocess.run(
+            command, env=environment, pass_fds=[lock.fileno()], stdout=log, stderr=log, check=False
         )
+    if ended.returncode:
+        raise PipelineError(
+            f"a shard job failed: {_last_words(work)}. Logs: {work / 'logs'} and "
+            f"{work / 'snakemake.log'}. What is done is kept: run it again to do the rest."
+        )
+
+
+def _last_words(work: Path) -> str:
+    """The last line of the first job that said anything, else Snakemake's own."""
+    spoken = [p for p in sorted((work / "logs").glob("*.log")) if p.stat().st_size]
+    log = (spoken or [work / "snakemake.log"])[0]
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else "it said nothing"
 
 
 def _command() -> None:

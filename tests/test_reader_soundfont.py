@@ -67,6 +67,15 @@ def test_mix_is_the_sum_of_its_notes(font):
     np.testing.assert_allclose(both, apart, atol=1e-6)
 
 
+def test_notes_of_a_note_sequence_are_taken(font):
+    from note_seq.protobuf import music_pb2
+
+    sequence = music_pb2.NoteSequence()
+    sequence.notes.add(start_time=0.1, end_time=0.6, pitch=ROOT, velocity=90)
+    expected = font.render([Note(0.1, 0.6, ROOT, 90)], RATE, RATE)
+    np.testing.assert_array_equal(font.render(sequence.notes, RATE, RATE), expected)
+
+
 def test_equal_notes_of_unequal_length_left(font):
     """A note at the end is cut; the same note earlier is not."""
     early, late = Note(0.0, 0.4, 60, 100), Note(0.9, 1.3, 60, 100)

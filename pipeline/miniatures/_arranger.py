@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.miniatures import _midi
-from pipeline.miniatures._styles import STYLES, TO_BAR_END, Hit, Style
+from pipeline.miniatures._styles import STYLES, Hit, Style
 from pipeline.miniatures._tunes import Tune
 
 TICKS_PER_QUARTER = 480
@@ -167,7 +167,7 @@ def _drums(tune: Tune, style: Style, bars: np.ndarray, rng: np.random.Generator)
 def _events(
     tune: Tune, hits: tuple[Hit, ...], bars: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """Repeats one bar's hits over the bars.
+    """Repeats one bar's hits over the bars; a hit ends where the next begins, or the bar does.
 
     Returns:
       Onsets and lengths in ticks, velocities, the index into `bars`, and `Hit.what`, each of shape
@@ -180,12 +180,12 @@ def _events(
     for hit in hits:
         for beat in _beats(hit, num_beats):
             onset = round((beat + hit.offset_beats) * beat_ticks)
-            length = round(hit.length_beats * beat_ticks)
-            if hit.length_beats == TO_BAR_END or onset + length > bar_ticks:
-                length = bar_ticks - onset
+            length = round((hit.length_beats or num_beats) * beat_ticks)
             rows.setdefault((onset, hit.what), (length, hit.velocity))
     onsets = np.array([onset for onset, _ in rows])
+    next_onsets = np.append(np.unique(onsets), bar_ticks)
     lengths = np.array([length for length, _ in rows.values()])
+    lengths = np.minimum(lengths, next_onsets[np.searchsorted(next_onsets, onsets) + 1] - onsets)
     velocities = np.array([velocity for _, velocity in rows.values()])
     noise = rng.integers(-5, 5, (len(bars), len(rows)), endpoint=True)
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -75,36 +76,21 @@ def composed(genre: str, key: int, mode: int, tempo: float, seed: list[int]) -> 
     """
     style = GENRES[genre]
     rng = np.random.default_rng(seed)
-    scale = _MAJOR if mode else _MINOR
     loop = _LOOPS[rng.integers(len(_LOOPS))]
     dynamics = float(rng.uniform(0.65, 1.0))
     eighth = 30 / tempo
     num_eighths = int(np.ceil(CLIP_SECONDS / eighth))
-    notes: list[Note] = []
-
-    def add(start: float, length: float, pitch: int, loudness: float, program: int) -> None:
-        velocity = int(np.clip(style.velocity * dynamics * loudness, 1, 127))
-        notes.append(Note(start * eighth, (start + length) * eighth, pitch, velocity, program))
-
-    def pitch_at(degree: int, lowest: int) -> int:
-        octave, step = divmod(degree, len(scale))
-        return lowest + (key - lowest) % 12 + 12 * octave + scale[step]
-
-    for bar in range(-(-num_eighths // 8)):
-        root = loop[bar % len(loop)]
-        for tone in (0, 2, 4):
-            add(8 * bar, 7.8, pitch_at((root + tone) % 7, 50), 0.7, style.chords)
-        for beat in (0, 4):
-            add(8 * bar + beat, 3.6, pitch_at(root, 33), 0.85, style.bass)
-    at, degree = 0, int(rng.integers(0, 8))
-    while at < num_eighths:
-        length = max(1, round(float(rng.exponential(style.steps_a_note))))
-        chord = loop[(at // 8) % len(loop)]
-        degree = int(np.clip(degree + rng.integers(-2, 3), 0, 11))
-        if at % 8 == 0:
-            degree = 7 * (degree // 7) + (chord + 2 * int(rng.integers(0, 3))) % 7
-        add(at, 0.92 * length, pitch_at(degree, style.lowest_pitch), 1.0, style.melody)
-        at += length
+    parts = [*_accompaniment(style, loop, num_eighths), *_melody(style, loop, num_eighths, rng)]
+    notes = [
+        Note(
+            start_time=part.start * eighth,
+            end_time=(part.start + part.length) * eighth,
+            pitch=_pitch(part.degree, part.lowest_pitch, key, mode),
+            velocity=int(np.clip(style.velocity * dynamics * part.loudness, 1, 127)),
+            program=part.program,
+        )
+        for part in parts
+    ]
     drums = _drums(num_eighths, eighth, dynamics) if style.has_drums else []
     return Composition(genre, key, mode, tempo, (*notes, *drums))
 
@@ -152,6 +138,48 @@ def audio_features(composition: Composition, audio: np.ndarray, track_id: str) -
         "duration_ms": 1000 * CLIP_SECONDS,
         "time_signature": 4,
     }
+
+
+class _Part(NamedTuple):
+    """A note on the scale; start and length in eighths, degree 0 is the tonic."""
+
+    start: float
+    length: float
+    degree: int
+    lowest_pitch: int
+    loudness: float
+    program: int
+
+
+def _accompaniment(style: Style, loop: tuple[int, ...], num_eighths: int) -> Iterator[_Part]:
+    for bar in range(-(-num_eighths // 8)):
+        root = loop[bar % len(loop)]
+        for tone in (0, 2, 4):
+            yield _Part(8 * bar, 7.8, (root + tone) % 7, 50, 0.7, style.chords)
+        for beat in (0, 4):
+            yield _Part(8 * bar + beat, 3.6, root, 33, 0.85, style.bass)
+
+
+def _melody(
+    style: Style, loop: tuple[int, ...], num_eighths: int, rng: np.random.Generator
+) -> Iterator[_Part]:
+    """A walk on the scale; what begins with a bar is a tone of the bar's chord."""
+    at, degree = 0, int(rng.integers(0, 8))
+    while at < num_eighths:
+        length = max(1, round(float(rng.exponential(style.steps_a_note))))
+        degree = int(np.clip(degree + rng.integers(-2, 3), 0, 11))
+        if at % 8 == 0:
+            chord = loop[(at // 8) % len(loop)]
+            degree = 7 * (degree // 7) + (chord + 2 * int(rng.integers(0, 3))) % 7
+        yield _Part(at, 0.92 * length, degree, style.lowest_pitch, 1.0, style.melody)
+        at += length
+
+
+def _pitch(degree: int, lowest_pitch: int, key: int, mode: int) -> int:
+    octave, step = divmod(degree, 7)
+    return (
+        lowest_pitch + (key - lowest_pitch) % 12 + 12 * octave + (_MAJOR if mode else _MINOR)[step]
+    )
 
 
 def _drums(num_eighths: int, eighth: float, dynamics: float) -> list[Note]:

@@ -51,35 +51,53 @@ def attention_lstm(gates: tf.Tensor, weights: Weights, length: int) -> tf.Tensor
     def run(gates: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
         # Else an eager tape would differentiate the loop itself as well.
         gates, *weights = (tf.stop_gradient(x) for x in (gates, *weights))
-        saved = _forward(gates, Weights(*weights), length)
+        num_steps = tf.shape(gates)[1]
+        saved, rings = _forward(_filled(gates), num_steps, Weights(*weights), length)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return _backward(upstream, saved, Weights(*weights), length)
+            upstream = _filled(upstream)
+            by_step = _backward(upstream, num_steps, saved, rings, Weights(*weights), length)
+            return _of_arguments(*by_step, saved, num_steps)
 
-        return saved.outputs, gradient
+        return _batch_first(saved.outputs, num_steps), gradient
 
-    return run(gates, *weights)
+    # Values: variables among its arguments are not what tf.custom_gradient differentiates.
+    return run(gates, *(tf.identity(x) for x in weights))
+
+
+# XLA compiles anew for each shape, for a second or two: so few different ones are given to it.
+_STEPS = 256
+
+
+def _filled(values: tf.Tensor) -> tf.Tensor:
+    """[batch, steps, n] -> [steps, batch, n], with zeros up to a multiple of _STEPS."""
+    values = tf.transpose(values, (1, 0, 2))
+    return tf.pad(values, ((0, -tf.shape(values)[0] % _STEPS), (0, 0), (0, 0)))
+
+
+def _batch_first(values: tf.Tensor, num_steps: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(values[:num_steps], (1, 0, 2))
 
 
 class _Saved(NamedTuple):
-    """What the backward pass needs of each step. Shape [steps, batch, ...] each but outputs."""
+    """What the backward pass needs of each step. Shape [steps, batch, ...]."""
 
-    outputs: Any  # [batch, steps, u]
     activations: Any  # i, f, g, o after their nonlinearities: [.., 4 u]
     cells: Any
     hidden: Any
     attended: Any
     queries: Any
     attention: Any  # [.., length], by slot of the ring
-    past: Any  # outputs
+    outputs: Any
     keys: Any
 
 
 @tf.function(jit_compile=True)
-def _forward(gates: tf.Tensor, w: Weights, length: int) -> _Saved:
-    batch, steps = tf.unstack(tf.shape(gates)[:2])
+def _forward(
+    gates: tf.Tensor, num_steps: tf.Tensor, w: Weights, length: int
+) -> tuple[_Saved, tuple[tf.Tensor, tf.Tensor]]:
+    max_steps, batch = tf.unstack(tf.shape(gates)[:2])
     dtype, units = gates.dtype, gates.shape[2] // 4
-    gates = tf.transpose(gates, (1, 0, 2))
 
     def step(t: tf.Tensor, h: Any, c: Any, a: Any, ring: Any, key_ring: Any, saved: Any) -> Any:
         z = gates[t] + tf.concat([a, h], 1) @ w.recurrent
@@ -102,22 +120,27 @@ def _forward(gates: tf.Tensor, w: Weights, length: int) -> _Saved:
     zeros = tf.zeros((batch, units), dtype)
     ring = tf.zeros((batch, length, units), dtype)
     sizes = (4 * units, units, units, units, units, length, units, units)
-    arrays = tuple(tf.TensorArray(dtype, steps, element_shape=(None, n)) for n in sizes)
-    *_, arrays = tf.while_loop(
-        lambda t, *_: t < steps,
+    arrays = tuple(tf.TensorArray(dtype, max_steps, element_shape=(None, n)) for n in sizes)
+    *_, ring, key_ring, arrays = tf.while_loop(
+        lambda t, *_: t < num_steps,
         step,
         (tf.constant(0), zeros, zeros, zeros, ring, ring, arrays),
-        maximum_iterations=steps,
     )
-    saved = [array.stack() for array in arrays]
-    return _Saved(tf.transpose(saved[6], (1, 0, 2)), *saved)
+    return _Saved(*(array.stack() for array in arrays)), (ring, key_ring)
 
 
 @tf.function(jit_compile=True)
-def _backward(upstream: tf.Tensor, s: _Saved, w: Weights, length: int) -> tuple[tf.Tensor, ...]:
-    steps, batch = tf.unstack(tf.shape(s.past)[:2])
-    dtype, units = upstream.dtype, s.past.shape[2]
-    upstream = tf.transpose(upstream, (1, 0, 2))
+def _backward(
+    upstream: tf.Tensor,
+    num_steps: tf.Tensor,
+    s: _Saved,
+    rings: tuple[tf.Tensor, tf.Tensor],
+    w: Weights,
+    length: int,
+) -> tuple[tf.Tensor, ...]:
+    """Gradients of gates, queries, keys, outputs at each step, and of the score."""
+    max_steps, batch = tf.unstack(tf.shape(upstream)[:2])
+    dtype, units = upstream.dtype, upstream.shape[2]
     zeros = tf.zeros((batch, units), dtype)
     before = lambda array, t: tf.where(t > 0, array[tf.maximum(t - 1, 0)], zeros)  # noqa: E731
 
@@ -129,7 +152,7 @@ def _backward(upstream: tf.Tensor, s: _Saved, w: Weights, length: int) -> tuple[
         dy = upstream[t] + dring[:, slot] + tf.matmul(dk, w.key, transpose_b=True)
         # The slot goes back to the output that was overwritten by this step's.
         old = tf.maximum(t - length, 0)
-        ring = _write(ring, slot, tf.where(t >= length, s.past[old], zeros))
+        ring = _write(ring, slot, tf.where(t >= length, s.outputs[old], zeros))
         key_ring = _write(key_ring, slot, tf.where(t >= length, s.keys[old], zeros))
         others = tf.cast(tf.range(length) != slot, dtype)[:, None]
 
@@ -137,9 +160,7 @@ def _backward(upstream: tf.Tensor, s: _Saved, w: Weights, length: int) -> tuple[
         da, dh = da + da_y, dh + dh_y
         attention = s.attention[t]
         dattention = tf.squeeze(ring @ da[:, :, None], 2)
-        ds = attention * (
-            dattention - tf.reduce_sum(attention * dattention, axis=1, keepdims=True)
-        )
+        ds = attention * (dattention - tf.reduce_sum(attention * dattention, axis=1, keepdims=True))
         e = tf.tanh(key_ring + s.queries[t][:, None])
         slope = (1 - e * e) * w.score
         dring = dring * others + attention[:, :, None] * da[:, None]
@@ -166,29 +187,41 @@ def _backward(upstream: tf.Tensor, s: _Saved, w: Weights, length: int) -> tuple[
         return t - 1, dh, dc * f, da, (ring, key_ring, dring, dkey_ring), dscore, saved
 
     arrays = tuple(
-        tf.TensorArray(dtype, steps, element_shape=(None, n))
+        tf.TensorArray(dtype, max_steps, element_shape=(None, n))
         for n in (4 * units, units, units, units)
     )
-    rings = (_last(s.past, length), _last(s.keys, length))
-    rings += (tf.zeros_like(rings[0]), tf.zeros_like(rings[0]))
+    all_rings = (*rings, tf.zeros_like(rings[0]), tf.zeros_like(rings[1]))
     *_, dscore, arrays = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (steps - 1, zeros, zeros, zeros, rings, tf.zeros((units,), dtype), arrays),
-        maximum_iterations=steps,
+        (num_steps - 1, zeros, zeros, zeros, all_rings, tf.zeros((units,), dtype), arrays),
     )
-    dz, dq, dk, dy = (array.stack() for array in arrays)
-    shifted = [tf.pad(x[:-1], ((1, 0), (0, 0), (0, 0))) for x in (s.attended, s.hidden)]
+    return (*(array.stack() for array in arrays), dscore)
+
+
+def _of_arguments(
+    dz: Any, dq: Any, dk: Any, dy: Any, dscore: Any, s: _Saved, num_steps: Any
+) -> tuple[tf.Tensor, ...]:
+    """Gradients of gates and Weights, from those at each step: a product each, not one a step."""
+    dz, dq, dk, dy = (x[:num_steps] for x in (dz, dq, dk, dy))
+    s = _Saved(*(x[:num_steps] for x in s))
+    before = [tf.pad(x[:-1], ((1, 0), (0, 0), (0, 0))) for x in (s.attended, s.hidden)]
     return (
         tf.transpose(dz, (1, 0, 2)),
-        _outer(shifted, dz),
+        _outer(before, dz),
         _outer([s.cells, s.hidden], dq),
         tf.reduce_sum(dq, axis=(0, 1)),
-        _outer([s.past], dk),
+        _outer([s.outputs], dk),
         dscore,
         _outer([s.hidden, s.attended], dy),
         tf.reduce_sum(dy, axis=(0, 1)),
     )
+
+
+def _outer(inputs: list[tf.Tensor], gradients: tf.Tensor) -> tf.Tensor:
+    """Sum over steps and batch of inputs^T gradients."""
+    flat = [tf.reshape(x, (-1, x.shape[-1])) for x in (*inputs, gradients)]
+    return tf.concat([tf.matmul(x, flat[-1], transpose_a=True) for x in flat[:-1]], axis=0)
 
 
 def _scores(e: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
@@ -202,17 +235,3 @@ def _write(ring: tf.Tensor, slot: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     from tensorflow.compiler.tf2xla.python import xla
 
     return xla.dynamic_update_slice(ring, value[:, None], (0, slot, 0))
-
-
-def _last(values: tf.Tensor, length: int) -> tf.Tensor:
-    """The ring [batch, length, u] after the last step of [steps, batch, u]."""
-    steps = tf.shape(values)[0]
-    padded = tf.pad(values, ((length, 0), (0, 0), (0, 0)))[-length:]
-    return tf.transpose(tf.roll(padded, steps % length, axis=0), (1, 0, 2))
-
-
-def _outer(inputs: list[tf.Tensor], gradients: tf.Tensor) -> tf.Tensor:
-    """Sum over steps and batch of inputs^T gradients: one product, not one a step."""
-    flat = tf.concat(inputs, -1)
-    flat = tf.reshape(flat, (-1, flat.shape[-1]))
-    return tf.matmul(flat, tf.reshape(gradients, (-1, gradients.shape[-1])), transpose_a=True)

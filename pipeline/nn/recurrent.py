@@ -35,11 +35,18 @@ class RecurrentStack(keras.layers.Layer):
         self.units = tuple(units)
         self.dropout_rate = dropout_rate
         self.seed_generator = keras.random.SeedGenerator()
-        cells = [keras.layers.LSTMCell(n, name=f"lstm_{i}") for i, n in enumerate(self.units)]
-        self.attention = None
+        policy = self.dtype_policy
+        cells = [
+            keras.layers.LSTMCell(n, dtype=policy, name=f"lstm_{i}")
+            for i, n in enumerate(self.units)
+        ]
+        self.attention = self.rnn = None
         if attention_length:
-            self.attention = AttentionCell(cells.pop(0), attention_length, name="attention")
-        self.rnn = keras.layers.RNN(StackCell(cells), return_sequences=True) if cells else None
+            self.attention = AttentionCell(cells.pop(0), attention_length, dtype=policy)
+        if cells:
+            self.rnn = keras.layers.RNN(
+                StackCell(cells, dtype=policy), return_sequences=True, dtype=policy
+            )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.input_size = size = input_shape[-1]
@@ -97,8 +104,8 @@ class RecurrentStack(keras.layers.Layer):
         shape = (*ops.shape(inputs)[:2], sum(self.units))
         kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.dropout_rate
         masks = ops.cast(kept, inputs.dtype) / (1 - self.dropout_rate)
-        ends = [sum(self.units[: i + 1]) for i in range(len(self.units) - 1)]
-        return ops.split(masks, ends, axis=-1)
+        ends = [sum(self.units[: i + 1]) for i in range(len(self.units))]
+        return [masks[..., end - n : end] for n, end in zip(self.units, ends, strict=True)]
 
 
 # The attention loop is compiled anew for each number of rows: few different ones must occur.
@@ -190,13 +197,16 @@ class AttentionCell(keras.layers.Layer):
         self.cell, self.length = cell, length
         self.output_size = units = cell.units
         self.state_size = [*cell.state_size, units, (length, units), (length, units)]
-        self.output_projection = keras.layers.Dense(units, name="output_projection")
-        self.query_projection = keras.layers.Dense(units, name="query_projection")
-        self.key_projection = keras.layers.Dense(units, use_bias=False, name="key_projection")
+        dense, policy = keras.layers.Dense, self.dtype_policy
+        self.query_projection = dense(units, dtype=policy, name="query_projection")
+        self.key_projection = dense(units, use_bias=False, dtype=policy, name="key_projection")
+        self.output_projection = dense(units, dtype=policy, name="output_projection")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         size, units = input_shape[-1], self.output_size
-        self.input_projection = keras.layers.Dense(size, name="input_projection")
+        self.input_projection = keras.layers.Dense(
+            size, dtype=self.dtype_policy, name="input_projection"
+        )
         self.input_projection.build((None, size + units))
         self.cell.build((None, size))
         self.query_projection.build((None, 2 * units))

@@ -11,12 +11,12 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Rejected
+from pipeline.readers import _score
 
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
 MAX_CHARACTERS = 100_000  # of one tune; the longest of 13,000 published ones has 13,000
-MAX_SECONDS = 4 * 3600.0
 VELOCITY = 90  # mf, as in note-seq's parser
 
 _FIELD = re.compile(r"\s*([A-Za-z]):(?![|:])")
@@ -69,6 +69,12 @@ def split_tunebook(text: str) -> list[str]:
     ]
 
 
+def title(tune: str) -> str:
+    """The first title of a tune, "" where it has none."""
+    match = re.search(r"^\s*T:\s*(.*?)\s*$", tune, re.MULTILINE)
+    return match[1] if match else ""
+
+
 def read(tune: str) -> NoteSequence:
     """Reads one tune as it is played, each repeat and ending in its turn.
 
@@ -90,8 +96,8 @@ def read(tune: str) -> NoteSequence:
     try:
         sequence = _read_with_note_seq(tune, music)
     except Exception as error:  # its parser raises whatever a malformed field leads to
-        sequence = _read_with_music21(tune, f"note-seq: {_short(error)}")
-    return _checked(sequence)
+        sequence = _read_with_music21(tune, f"note-seq: {_score.brief(error)}")
+    return _score.checked(sequence, "abc")
 
 
 def _field(line: str) -> str | None:
@@ -144,7 +150,7 @@ def _read_with_music21(tune: str, before: str) -> NoteSequence:
         return _music21.note_sequence(score, VELOCITY, is_expanded=True)
     except Exception as error:  # music21 raises twenty kinds, and bare ones on malformed text
         reason = "abc_unsupported" if "cannot handle" in str(error) else "abc_syntax"
-        raise Rejected(reason, f"{before}; music21: {_short(error)}") from error
+        raise Rejected(reason, f"{before}; music21: {_score.brief(error)}") from error
 
 
 def _explicit(tune: str) -> str:
@@ -203,20 +209,3 @@ def _merged_bar(text: str) -> str:
     if is_end or is_start:
         return " :|" if is_end else " |:"
     return " ||" if any(len(sign) > 1 for sign in signs) else " |"
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__} {' '.join(str(error).split())[:100]}".strip()
-
-
-def _checked(sequence: NoteSequence) -> NoteSequence:
-    if not sequence.notes:
-        raise Rejected("abc_no_notes", "no note with a pitch and a length")
-    if not 0 < sequence.total_time <= MAX_SECONDS:
-        raise Rejected("abc_too_long", f"{sequence.total_time} s; the limit is {MAX_SECONDS} s")
-    meters = [(meter.numerator, meter.denominator) for meter in sequence.time_signatures]
-    if any(numerator < 1 or denominator < 1 for numerator, denominator in meters):
-        raise Rejected("abc_syntax", f"a time signature of {meters}")
-    if not sequence.tempos:
-        sequence.tempos.add(time=0.0, qpm=120.0)
-    return sequence

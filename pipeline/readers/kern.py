@@ -6,12 +6,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Rejected
+from pipeline.readers import _score
 
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
 MAX_BYTES = 2**20  # music21 takes about 10 s for each
-MAX_SECONDS = 8 * 3600.0
 VELOCITY = 64
 
 
@@ -35,12 +35,7 @@ def read(data: bytes) -> NoteSequence:
         text = data.decode("latin-1")
     if "**kern" not in text:
         raise Rejected("kern_syntax", "no **kern spine")
-    sequence = _parsed(text)
-    if not sequence.notes:
-        raise Rejected("kern_no_notes", "no note with a pitch and a length")
-    if not 0 < sequence.total_time <= MAX_SECONDS:
-        raise Rejected("kern_too_long", f"{sequence.total_time} s; the limit is {MAX_SECONDS} s")
-    return sequence
+    return _score.checked(_parsed(text), "kern")
 
 
 def _parsed(text: str) -> NoteSequence:
@@ -55,5 +50,4 @@ def _parsed(text: str) -> NoteSequence:
             collection.parse()
             return _music21.note_sequence(collection.stream, VELOCITY, is_expanded=False)
     except Exception as error:  # music21 raises many kinds, and bare ones on malformed text
-        text = f"{type(error).__name__} {' '.join(str(error).split())[:100]}"
-        raise Rejected("kern_syntax", text.strip()) from error
+        raise Rejected("kern_syntax", _score.brief(error)) from error

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 from pipeline.errors import Rejected
+from pipeline.readers import _score
 
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
 MAX_BYTES = 64 * 2**20  # of the XML text; an orchestral movement has about 20 million
-MAX_SECONDS = 8 * 3600.0
 _QUARTERS = {"whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5, "16th": 0.25}
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -47,7 +47,7 @@ def read(data: bytes, suffix: str) -> NoteSequence:
 
     Raises:
       Rejected: musicxml_archive, musicxml_too_large, musicxml_entity, musicxml_syntax,
-        musicxml_unsupported (both readers refuse it) or musicxml_no_notes.
+        musicxml_unsupported (both readers refuse it), musicxml_no_notes or musicxml_too_long.
     """
     text = _unzipped(data) if suffix == ".mxl" else data
     if len(text) > MAX_BYTES:
@@ -58,14 +58,8 @@ def read(data: bytes, suffix: str) -> NoteSequence:
     try:
         sequence = _read_with_note_seq(root)
     except Exception as error:  # it raises whatever a missing or odd element leads to
-        sequence = _read_with_music21(root, f"note-seq: {_short(error)}")
-    if not sequence.notes:
-        raise Rejected("musicxml_no_notes", "no note with a pitch and a length")
-    if not 0 < sequence.total_time <= MAX_SECONDS:
-        raise Rejected(
-            "musicxml_too_large", f"{sequence.total_time} s; the limit is {MAX_SECONDS} s"
-        )
-    return sequence
+        sequence = _read_with_music21(root, f"note-seq: {_score.brief(error)}")
+    return _score.checked(sequence, "musicxml")
 
 
 def _unzipped(data: bytes) -> bytes:
@@ -80,7 +74,7 @@ def _unzipped(data: bytes) -> bytes:
     except Rejected:
         raise
     except _ZIP_ERRORS as error:
-        raise Rejected("musicxml_archive", _short(error)) from error
+        raise Rejected("musicxml_archive", _score.brief(error)) from error
 
 
 def _score_name(archive: zipfile.ZipFile, members: dict[str, Any]) -> str:
@@ -112,7 +106,7 @@ def _parsed(text: bytes) -> ET.Element:
     except Rejected:
         raise
     except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
-        raise Rejected("musicxml_syntax", _short(error)) from error
+        raise Rejected("musicxml_syntax", _score.brief(error)) from error
 
 
 def _refuse_entity(name: str, *_: object) -> None:
@@ -128,7 +122,8 @@ def _read_with_note_seq(root: ET.Element) -> NoteSequence:
 
         _get_score = staticmethod(lambda score: score)
 
-    _sound_metronome_marks(root)
+    _show_tempos(root)
+    _fold_octave_changes(root)
     num_tempos = len({sound.get("tempo") for sound in root.iter("sound") if sound.get("tempo")})
     if num_tempos > 1 and len(root.findall("part")) > 1:
         raise MusicXMLParseError("later parts are read at the tempo at which the first part ends")
@@ -149,8 +144,16 @@ def _read_with_note_seq(root: ET.Element) -> NoteSequence:
     return sequence
 
 
-def _sound_metronome_marks(root: ET.Element) -> None:
-    """Gives each printed metronome mark the playback tempo that note-seq looks for."""
+def _show_tempos(root: ET.Element) -> None:
+    """Puts tempos where note-seq looks, into a direction's sound.
+
+    They also stand in a sound of the measure's own, or only in a printed metronome mark.
+    """
+    for measure in root.iter("measure"):
+        for index, child in enumerate(measure):
+            if child.tag == "sound":
+                measure[index] = ET.Element("direction")
+                measure[index].append(child)
     for direction in root.iter("direction"):
         metronome = direction.find("direction-type/metronome")
         if metronome is None or direction.find("sound[@tempo]") is not None:
@@ -160,6 +163,15 @@ def _sound_metronome_marks(root: ET.Element) -> None:
         if quarters and per_minute and len(metronome.findall("beat-unit")) == 1:
             quarters *= 2 - 0.5 ** len(metronome.findall("beat-unit-dot"))
             ET.SubElement(direction, "sound", tempo=str(float(per_minute[0]) * quarters))
+
+
+def _fold_octave_changes(root: ET.Element) -> None:
+    """Adds a transposition's octaves to its semitones, the only part that note-seq reads."""
+    for transpose in root.iter("transpose"):
+        octaves, chromatic = transpose.find("octave-change"), transpose.find("chromatic")
+        if octaves is not None and chromatic is not None:
+            transpose.remove(octaves)
+            chromatic.text = str(int(chromatic.text or 0) + 12 * int(octaves.text or 0))
 
 
 def _put_right_notes(sequence: NoteSequence, written: list[ET.Element]) -> None:
@@ -176,7 +188,7 @@ def _put_right_notes(sequence: NoteSequence, written: list[ET.Element]) -> None:
             tie.get("type") for path in ("tie", "notations/tied") for tie in element.findall(path)
         }
         voice = (note.part, note.pitch)
-        tied = open_ties.pop(voice, None) if "stop" in ties else None
+        tied = open_ties.pop(voice, None)  # whether or not a stop is written, as many omit it
         if tied is not None and abs(tied.end_time - note.start_time) < 1e-6:
             tied.end_time = note.end_time
         else:
@@ -216,11 +228,10 @@ def _read_with_music21(root: ET.Element, before: str) -> NoteSequence:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd layout elements, one line each
-            score = MusicXMLImporter().xmlRootToScore(root)
-            return _music21.note_sequence(score, VELOCITY, is_expanded=False)
+            importer = MusicXMLImporter()
+            importer.xmlRootToScore(root, importer.stream)
+            return _music21.note_sequence(importer.stream, VELOCITY, is_expanded=False)
     except Exception as error:  # music21 raises many kinds, and bare ones on malformed scores
-        raise Rejected("musicxml_unsupported", f"{before}; music21: {_short(error)}") from error
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__} {' '.join(str(error).split())[:100]}".strip()
+        raise Rejected(
+            "musicxml_unsupported", f"{before}; music21: {_score.brief(error)}"
+        ) from error

@@ -1,0 +1,255 @@
+"""The whole line, as a user meets it: fresh copies of the repository under profile smoke."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import files
+from pipeline.paths import ROOT
+
+PROFILE = "smoke"
+MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
+CORPORA = list(yaml.safe_load((ROOT / "params.yaml").read_text())["corpora"])
+
+
+def _clone(folder):
+    """A copy of what git tracks, or would, as a repository of its own."""
+    listed = _run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)  # it is of another profile
+    _edit(folder, r"^profile: \w+", f"profile: {PROFILE}")
+    _run(folder, "git", "init", "-q")
+    _commit(folder, "clone")
+    return folder
+
+
+def _commit(folder, message):
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    _run(folder, "git", "add", "-A")
+    _run(folder, "git", *who, "commit", "-qm", message)
+
+
+def _edit(folder, pattern, replacement):
+    path = folder / "params.yaml"
+    text, count = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.M)
+    assert count == 1, pattern
+    path.write_text(text)
+
+
+def _environment():
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTEST_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def _run(folder, *command, check=True):
+    result = subprocess.run(
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert not check or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result
+
+
+def _repro(folder, *arguments):
+    """Runs `dvc repro`; gives what ran, and what DVC had in its cache of runs."""
+    text = _run(folder, "dvc", "repro", *arguments).stdout
+    return set(re.findall(r"^Running stage '([^']+)'", text, re.M))
+
+
+def _num_runs(folder):
+    code = (
+        "from pipeline import params, tracking; s = params.load();"
+        "print(len(tracking._client(s).search_runs([tracking._experiment(s)])))"
+    )
+    return int(_run(folder, sys.executable, "-c", code).stdout)
+
+
+@pytest.fixture(scope="module")
+def clones(tmp_path_factory):
+    """Two clones, each run from nothing; at once, since a machine has more than one core."""
+    folders = [_clone(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+    with ThreadPoolExecutor(2) as pool:
+        ran = list(pool.map(_repro, folders))
+    return folders, ran
+
+
+@pytest.fixture(scope="module")
+def clone(clones):
+    return clones[0][0]
+
+
+def test_everything_runs_once(clones):
+    _, (ran, _) = clones
+    assert {"report", *(f"evaluate@{m}" for m in MODELS), *(f"shard@{c}" for c in CORPORA)} <= ran
+
+
+def test_two_clones_agree_to_the_byte(clones):
+    first, second = (folder / "dvc.lock" for folder in clones[0])
+    assert first.read_bytes() == second.read_bytes()
+    for path in sorted(clones[0][0].glob("reports/*/*/metrics.json")):
+        assert path.read_bytes() == (clones[0][1] / path.relative_to(clones[0][0])).read_bytes()
+
+
+def test_nothing_is_stale_and_a_second_run_does_nothing(clone):
+    _run(clone, "dvc", "status", "-q")
+    before = _num_runs(clone)
+    assert before == len(MODELS)
+    assert _repro(clone) == set()
+    assert _num_runs(clone) == before
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_tfds_opens_each_corpus(clone, corpus):
+    """It opens, reads every example, and counts what the data report says."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(clone / "data/shards" / corpus)
+    report = files.read_json(clone / "reports/describe" / corpus / "metrics.json")
+    keys = {}
+    for split, info in builder.info.splits.items():
+        assert info.num_examples == report[f"num_examples_{split}"] > 0
+        examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
+        assert len(examples) == info.num_examples
+        assert all(e.keys() == builder.info.features.keys() for e in examples)
+        keys[split] = {e["key"] for e in examples}
+    assert not keys["train"] & (keys["test"] | keys["validation"])
+    assert report["num_inputs"] == report["num_accepted"] + report["num_rejected"]
+    rejected = (clone / "data/shards" / corpus / "rejected.tsv").read_text().splitlines()
+    assert len(rejected) - 1 == report["num_rejected"]
+
+
+def test_note_seq_reads_the_magenta_records(clone):
+    from note_seq import note_sequence_io
+
+    folder = clone / "data/shards/lakh_note_sequence"
+    records = sorted((folder / "magenta").iterdir())
+    sequences = [s for r in records for s in note_sequence_io.note_sequence_record_iterator(str(r))]
+    report = files.read_json(clone / "reports/describe/lakh_note_sequence/metrics.json")
+    splits = ("train", "validation", "test")
+    assert len(sequences) == sum(report[f"num_examples_{split}"] for split in splits)
+    assert all(s.notes for s in sequences)
+
+
+def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
+    """The run cache: a value that was there before costs nothing."""
+    model = MODELS[-1]
+    _commit(clone, "results")
+    runs = _num_runs(clone)
+    branch = {f"train@{model}", f"generate@{model}", f"evaluate@{model}", "report"}
+    before = (clone / "dvc.lock").read_bytes()
+    text = (clone / "params.yaml").read_text()
+    block = text.index(f"  {model}:")
+    place = text.index("smoke:", block)
+    changed = text[:place] + text[place:].replace("{", "{clip_norm: 1.5, ", 1)
+    (clone / "params.yaml").write_text(changed)
+    assert _repro(clone) == branch
+    assert _num_runs(clone) == runs + 1
+    assert "clip_norm" in _run(clone, "dvc", "params", "diff").stdout
+    assert f"reports/evaluate/{model}/metrics.json" in _run(clone, "dvc", "metrics", "diff").stdout
+    assert "html" in _run(clone, "dvc", "plots", "diff").stdout
+
+    (clone / "params.yaml").write_text(text)
+    assert _repro(clone) == set()
+    assert _num_runs(clone) == runs + 1
+    assert (clone / "dvc.lock").read_bytes() == before
+
+
+def test_a_run_leads_to_its_data_params_code_and_artifacts(clone):
+    model = MODELS[0]
+    lock = (clone / "dvc.lock").read_text()
+    text = _run(clone, sys.executable, "-m", "pipeline.trace", model).stdout
+    for kind in ("run", "fingerprint", "commit", "data", "artifact", "code", "param", "metric"):
+        assert re.search(rf"^{kind}\b", text, re.M), kind
+    digest = re.search(r"^artifact +data/models/\S+ (\S+) \(as in dvc.lock\)", text, re.M)[1]
+    assert digest in lock
+
+
+def test_a_person_generates_from_a_primer(clone, tmp_path):
+    command = (sys.executable, "-m", "pipeline.generate", MODELS[-1])
+    arguments = ("--primer", "60,62,64,65", "--num", "2", "--num-steps", "48", "--out")
+    text = _run(clone, *command, *arguments, str(tmp_path / "tunes")).stdout
+    assert "2 tunes" in text
+    assert len(list((tmp_path / "tunes").glob("*.wav"))) == 2
+    midi = sorted((tmp_path / "tunes").glob("*.mid"))[0]
+    again = _run(clone, *command, "--primer", str(midi), "--num", "1", "--out", str(tmp_path / "b"))
+    assert "1 tunes" in again.stdout
+    bad = _run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
+    assert bad.returncode == 2
+    assert "no such file" in bad.stderr
+
+
+def test_tracking_that_fails_stops_nothing(clone):
+    code = (
+        "from pipeline import params, tracking; s = params.load();"
+        f"r = tracking.Run(s, {MODELS[0]!r}, 'x'); r.start(0); r.log_epoch(1, {{'a': 1}});"
+        "r.finish({}); print('went on')"
+    )
+    uri = "MLFLOW_TRACKING_URI=sqlite:////no/such/folder/mlflow.db"
+    result = _run(clone, "env", uri, sys.executable, "-c", code)
+    assert "went on" in result.stdout
+    assert result.stderr.count("tracking: not logged") == 1
+
+
+def test_a_failed_or_killed_shard_is_all_that_runs_again(clone):
+    """One shard's job fails, another time everything is killed: the rest is kept."""
+    corpus = "lakh_melody"
+    work = clone / ".work/shard" / corpus
+    shards = sorted((work / "shards").glob("*.tfrecord"))
+    times = {p.name: p.stat().st_mtime_ns for p in shards}
+    shards[0].unlink()
+    _run(clone, sys.executable, "-m", "pipeline.shard", corpus)
+    now = {p.name: p.stat().st_mtime_ns for p in shards}
+    assert [name for name in times if now[name] != times[name]] == [shards[0].name]
+    _run(clone, "dvc", "status", "-q", f"shard@{corpus}")
+
+    for path in shards:
+        path.unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.shard", corpus],
+        cwd=clone, env=_environment(), start_new_session=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not any(p.exists() for p in shards):
+        time.sleep(0.05)
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {p.name: p.stat().st_mtime_ns for p in shards if p.exists()}
+    _run(clone, sys.executable, "-m", "pipeline.shard", corpus)
+    assert all(p.exists() for p in shards)
+    unchanged = [p.name for p in shards if kept.get(p.name) == p.stat().st_mtime_ns]
+    assert unchanged
+    _run(clone, "dvc", "status", "-q", f"shard@{corpus}")
+
+
+def test_a_second_shard_stage_is_told_to_wait(clone):
+    import fcntl
+
+    with open(clone / ".work/shard/lakh_melody/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = (sys.executable, "-m", "pipeline.shard", "lakh_melody")
+        result = _run(clone, *command, check=False)
+    assert result.returncode == 2
+    assert "another process" in result.stderr
+
+
+def test_an_added_file_is_noticed_and_moves_nothing(clone):
+    """Anyone's own folder: one more tune, one more input, the others where they were."""
+    corpus = clone / "data/shards/folder_melody/corpus.json"
+    before = files.read_json(corpus)["num_inputs"]
+    tune = "X:1\nT:Added\nM:4/4\nL:1/8\nK:C\n" + "CDEF GABc|cBAG FEDC|" * 8 + "\n"
+    (clone / "data/folder/added.abc").write_text(tune)
+    ran = _repro(clone, "describe@folder_melody")
+    assert ran == {"fetch@folder", "shard@folder_melody", "describe@folder_melody"}
+    assert files.read_json(corpus)["num_inputs"] == before + 1
