@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console, files, hardware, params, paths, registry, render
+from pipeline import console, files, hardware, params, paths, registry, render, weights
 from pipeline.codecs.base import Record
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
@@ -77,7 +77,7 @@ def load_model(settings: params.Params, name: str) -> Any:
         model = registry.recipe(block.recipe).build(
             options, Shards.open(paths.shards(block.corpus))
         )
-        model.load_weights(folder / "model.weights.h5")
+        weights.load(model, folder)
     return model
 
 

@@ -8,7 +8,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import console, files, fingerprint, hardware, params, paths, registry, tracking
+from pipeline import (
+    console,
+    files,
+    fingerprint,
+    hardware,
+    params,
+    paths,
+    registry,
+    tracking,
+    weights,
+)
 from pipeline.models.base import Shards
 
 
@@ -41,6 +51,7 @@ def main(name: str) -> None:
             epochs=options.epochs,
             steps_per_epoch=options.steps_per_epoch,
             callbacks=[checkpoints, EpochLogger(run)],
+            shuffle=False,  # the recipe's batches are in the order that the seed gives
             verbose=console.keras_verbosity(),
         )
     checkpoints.use_best(model)
@@ -53,8 +64,7 @@ def main(name: str) -> None:
 def _save(settings: params.Params, name: str, model: Any, shards: Shards, digest: str) -> None:
     block = settings.model(name)
     with files.atomic_directory(paths.model(name)) as out:
-        # Not .keras: that holds a date and memory addresses, so it is never the same twice.
-        model.save_weights(out / "model.weights.h5")
+        weights.save(model, out)
         files.write_json(
             out / "model.json",
             {

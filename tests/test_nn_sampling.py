@@ -79,9 +79,7 @@ class Chain:
         return self.later[history[-2], history[-1]]
 
     def log_probability(self, sequence: tuple[int, ...]) -> float:
-        logs = [
-            np.log(softmax(self.after(list(sequence[:i]))))[c] for i, c in enumerate(sequence)
-        ]
+        logs = [np.log(softmax(self.after(list(sequence[:i]))))[c] for i, c in enumerate(sequence)]
         return float(sum(logs))
 
 

@@ -90,17 +90,9 @@ def catalogue(raw: Path, options: LakhOptions) -> Iterator[Entry | tuple[str, Ex
         if rejection:
             yield path, rejection
             continue
-        file = by_path[path]
-        yield Entry(
-            key=path,
-            group=groups[file.msd_id],
-            members=(f"{ARCHIVE}!{_TOP}{path}",),
-            attributes={
-                "msd_id": file.msd_id,
-                "match_score": file.score,
-                "genre": genres.get(file.msd_id),
-            },
-        )
+        song, score = by_path[path].msd_id, by_path[path].score
+        attributes = {"msd_id": song, "match_score": score, "genre": genres.get(song)}
+        yield Entry(path, groups[song], (f"{ARCHIVE}!{_TOP}{path}",), attributes=attributes)
 
 
 def load(entry: Entry, data: Mapping[str, bytes]) -> Example:

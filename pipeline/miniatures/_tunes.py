@@ -2,7 +2,8 @@
 
 Four collections: James Aird's "Selection of Airs" (Jack Campin's transcription), the Essen folk
 song collection (encoded under Helmut Schaffrath, later Ewa Dahlig-Turek; ABC by Seymour Shlien),
-O'Neill's "Music of Ireland" of 1850 tunes, Ryan's "Mammoth Collection" (1883).
+O'Neill's "Music of Ireland" of 1850 tunes, Ryan's "Mammoth Collection" (1883). Of their 12,762
+tunes 9,031 are usable and different.
 
 Licence: the music is out of copyright. music21's corpus/license.txt: the encodings are distributed
 with the permission of the encoders, "some encodings may not be used for commercial uses". Its

@@ -128,9 +128,18 @@ def _corrupted(content: bytes, index: int) -> bytes:
     if index % 3 == 0:
         return content[: len(content) * 2 // 3]
     if index % 3 == 1:
-        note_on = content.index(b"\x90", content.index(b"\xc0"))
-        return content[: note_on + 2] + b"\xff" + content[note_on + 3 :]
+        velocity = _first_note(content) + 2
+        return content[:velocity] + b"\xff" + content[velocity + 1 :]
     return f"<!DOCTYPE html><html><body>404 Not Found ({index})</body></html>\n".encode()
+
+
+def _first_note(content: bytes) -> int:
+    """Finds the status byte of the first note: after a track's name, its program and a delay."""
+    name = content.index(b"\xff\x03")
+    place = name + 3 + content[name + 2] + 3  # a delay of 0, the status and the program
+    while content[place] > 0x7F:
+        place += 1
+    return place + 1
 
 
 def _tagtraum(genres: Mapping[str, str]) -> str:

@@ -182,7 +182,8 @@ class AttentionCell(keras.layers.Layer):
         o_t = O [h_t, a_t] + b_O                              the output
 
     The keys W o_i are kept in the state: each is computed once, not `length` times. The window is
-    a ring: the softmax's sum does not ask for order.
+    a ring: the softmax's sum does not ask for order. A and O begin as [1, 0], so that training
+    starts from the bare LSTM; from random ones it first takes hundreds of steps to let it through.
 
     Args:
       cell: a keras.layers.LSTMCell.
@@ -200,12 +201,17 @@ class AttentionCell(keras.layers.Layer):
         dense, policy = keras.layers.Dense, self.dtype_policy
         self.query_projection = dense(units, dtype=policy, name="query_projection")
         self.key_projection = dense(units, use_bias=False, dtype=policy, name="key_projection")
-        self.output_projection = dense(units, dtype=policy, name="output_projection")
+        self.output_projection = dense(
+            units, kernel_initializer="identity", dtype=policy, name="output_projection"
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         size, units = input_shape[-1], self.output_size
         self.input_projection = keras.layers.Dense(
-            size, dtype=self.dtype_policy, name="input_projection"
+            size,
+            kernel_initializer="identity",
+            dtype=self.dtype_policy,
+            name="input_projection",
         )
         self.input_projection.build((None, size + units))
         self.cell.build((None, size))

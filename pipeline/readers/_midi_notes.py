@@ -22,20 +22,25 @@ from pipeline.readers import _midi_columns as col
 _TABLE = types.int64[:, ::1]
 
 
-def _collect(events, num_events):
+def _collect(events, num_events, notes, controls, instruments, opened):
     """Collects the notes of all tracks.
 
     Args:
       events: int64 [:, 5], from the parser.
       num_events: how many of them are set.
+      notes: int64 [:, 5], to be filled in the order of their ends.
+      controls: int64 [:, 4], to be filled in the file's order; each is in a LIST of one or more
+        instruments.
+      instruments: int64 [:, 5], to be filled, in the order of their first ends of notes.
+      opened: int64 [:, 3], to work in. All four have num_events rows or more.
 
     Returns:
-      counts: int64 [5].
-      notes: int64 [:, 5], in the order of their ends; the first counts[NUM_NOTES] are set.
-      controls: int64 [:, 4], in the order of the file; each is in a LIST, not in an instrument.
-      instruments: int64 [:, 5], numbered by their first note; CONTROLS is the list of theirs.
+      counts: int64 [5], how many of the rows are set.
     """
-    tables = _empty_tables(num_events)
+    # No event adds more than one row to a table; a note, and an instrument, need a note-on.
+    if min(len(notes), len(controls), len(instruments), len(opened)) < num_events:
+        raise ValueError("a table has less rows than there are events")
+    tables = _tables(notes, controls, instruments, opened)
     for row in range(num_events):
         kind, channel, tick = events[row, col.KIND], events[row, col.CHANNEL], events[row, col.TICK]
         a, b = events[row, col.A], events[row, col.B]
@@ -52,7 +57,7 @@ def _collect(events, num_events):
             tables.track_name[1] = b
         elif kind == col.TRACK:
             _start_track(tables)
-    return tables.counts, tables.notes, tables.controls, tables.instruments
+    return tables.counts
 
 
 class _Tables(NamedTuple):
@@ -70,14 +75,13 @@ class _Tables(NamedTuple):
 
 
 @njit(nogil=True)
-def _empty_tables(num_events):
-    # No event adds more than one row to any table; a note, and an instrument, need a note-on.
+def _tables(notes, controls, instruments, opened):
     return _Tables(
         np.zeros(5, np.int64),
-        np.empty((num_events, 5), np.int64),
-        np.empty((num_events, 4), np.int64),
-        np.empty((num_events, 5), np.int64),
-        np.empty((num_events, 3), np.int64),
+        notes,
+        controls,
+        instruments,
+        opened,
         np.empty(16 * 128, np.int64),
         np.empty(16 * 128, np.int64),
         np.empty(16 * 128, np.int64),
@@ -175,7 +179,5 @@ def _new_list(tables):
 
 # Last, since compiling for these types, at import, needs the functions above.
 collect = njit(
-    types.Tuple((types.int64[::1], _TABLE, _TABLE, _TABLE))(_TABLE, types.int64),
-    cache=True,
-    nogil=True,
+    types.int64[::1](_TABLE, types.int64, _TABLE, _TABLE, _TABLE, _TABLE), cache=True, nogil=True
 )(_collect)

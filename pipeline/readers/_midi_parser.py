@@ -28,24 +28,25 @@ _SMPTE_OFFSET = 0x54
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
-def _parse(data):
+def _parse(data, events):
     """Parses a whole file.
 
     Args:
       data: uint8 [num_bytes], read-only.
+      events: int64 [at least num_bytes // 2, 5], to be filled; TICK becomes absolute. A TRACK opens
+        each track; then come, with (A, B), NOTE_ON (pitch, velocity > 0), NOTE_OFF (pitch, 0),
+        CONTROL_CHANGE (number, value), PITCH_BEND (-1, -8192..8191), PROGRAM_CHANGE (program, 0)
+        and TRACK_NAME (start, end in `data`); in the first track also TEMPO (microseconds a
+        quarter, 0), TIME_SIGNATURE (numerator, denominator) and KEY_SIGNATURE (pitch class, 1 if
+        minor).
 
     Returns:
       header: int64 [4]; nothing else of it or of the events is valid unless header[FAULT] is 0.
-      events: int64 [:, 5], of which the first header[NUM_EVENTS] are set; TICK is absolute.
-        A TRACK opens each track; then come, with (A, B), NOTE_ON (pitch, velocity > 0), NOTE_OFF
-        (pitch, 0), CONTROL_CHANGE (number, value), PITCH_BEND (-1, -8192..8191), PROGRAM_CHANGE
-        (program, 0) and TRACK_NAME (start, end in `data`); in the first track also TEMPO
-        (microseconds a quarter, 0), TIME_SIGNATURE (numerator, denominator) and KEY_SIGNATURE
-        (pitch class, 1 if minor).
     """
-    header = np.zeros(4, np.int64)
     # The shortest event that is stored, a program change in running status, has two bytes.
-    events = np.empty((data.size // 2 + 1, 5), np.int64)
+    if events.shape[0] < data.size // 2:
+        raise ValueError("events has less rows than the file can fill")
+    header = np.zeros(4, np.int64)
     position, num_tracks = _read_header(data, header)
     for track in range(num_tracks):
         header[col.FAULT_POSITION] = position
@@ -55,7 +56,7 @@ def _parse(data):
         if position < 0:
             break
     header[col.FAULT] = max(-position, 0)
-    return header, events
+    return header
 
 
 @njit(nogil=True)
@@ -97,7 +98,7 @@ def _read_chunk(data, position):
 def _read_track(data, start, end, is_first, events, header):
     """Returns the track's end, or -fault."""
     _store(events, header, col.TRACK, 0, 0, 0, 0)
-    tick, status, position = 0, 0, start
+    tick, status, position = 0, np.int64(0), start
     while position < end:
         header[col.FAULT_POSITION] = position
         delta, position = _read_varint(data, position, end)
@@ -293,6 +294,4 @@ def _is_name(data, position, a, b, c, d):
 
 
 # Last, since compiling for these types, at import, needs the functions above.
-parse = njit(types.Tuple((types.int64[::1], types.int64[:, ::1]))(_BYTES), cache=True, nogil=True)(
-    _parse
-)
+parse = njit(types.int64[::1](_BYTES, types.int64[:, ::1]), cache=True, nogil=True)(_parse)

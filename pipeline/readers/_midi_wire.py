@@ -287,7 +287,8 @@ def _double(out, at, tag, value):
     out[at] = tag
     bits = np.float64(value).view(np.uint64)
     for i in range(8):
-        out[at + 1 + i] = bits >> np.uint64(8 * i) & np.uint64(0xFF)
+        # An unsigned index spares the test for a negative one: eight stores become one.
+        out[np.uint64(at + 1 + i)] = bits >> np.uint64(8 * i) & np.uint64(0xFF)
     return at + 9
 
 

@@ -7,7 +7,10 @@ cannot read is rejected; so is a file whose division is in SMPTE frames, which p
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.errors import Rejected
 
@@ -42,25 +45,40 @@ def read_serialized(data: bytes) -> bytes:
     Source: note_seq/midi_io.py, pretty_midi/pretty_midi.py, mido/midifiles; Standard MIDI Files
       1.0, RP-001.
     """
-    import numpy as np
-
     from pipeline.readers import _midi_columns as col
     from pipeline.readers._midi_notes import collect
     from pipeline.readers._midi_parser import parse
     from pipeline.readers._midi_wire import MAX_BYTES, write
 
     file = np.frombuffer(bytes(data), np.uint8)
-    header, events = parse(file)
+    events, notes, controls, instruments, opened = _tables(len(data) // 2)
+    header = parse(file, events)
     if header[col.FAULT]:
         reason, rule = _FAULTS[header[col.FAULT] - 1]
         place = f"num_bytes={len(data)}, offset={header[col.FAULT_POSITION]}"
         raise Rejected(reason, f"{place}; {rule}")
-    tables = collect(events, header[col.NUM_EVENTS])
-    serialized = write(file, header, events, *tables).tobytes()
+    counts = collect(events, header[col.NUM_EVENTS], notes, controls, instruments, opened)
+    serialized = write(file, header, events, counts, notes, controls, instruments).tobytes()
     if not serialized:
         rule = f"its NoteSequence would have more than {MAX_BYTES} bytes"
         raise Rejected("too_large", f"num_bytes={len(data)}; {rule}")
     return serialized
+
+
+_NUM_COLUMNS = (5, 5, 4, 5, 3)  # of events, notes, controls, instruments and opened notes
+_MAX_KEPT_ROWS = 1 << 18  # 46 MB a thread
+
+_kept = threading.local()
+
+
+def _tables(num_rows: int) -> tuple[np.ndarray, ...]:
+    """Tables to work in, kept from file to file: to map fresh memory takes as long as to read."""
+    tables = getattr(_kept, "tables", ())
+    if not tables or len(tables[0]) < num_rows:
+        tables = tuple(np.empty((num_rows, columns), np.int64) for columns in _NUM_COLUMNS)
+        if num_rows <= _MAX_KEPT_ROWS:
+            _kept.tables = tables
+    return tables
 
 
 # In the order of the parser's faults, which count from 1.

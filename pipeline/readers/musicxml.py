@@ -42,8 +42,9 @@ def read(data: bytes, suffix: str) -> NoteSequence:
       suffix: ".xml", ".musicxml" or ".mxl" (a zip archive), in lower case.
 
     Returns:
-      Notes, tempo, time and key signatures in seconds, sounding pitch; 120 quarters a minute where
-      the score gives no tempo. Time signatures are those printed: an upbeat adds none.
+      Notes, tempo, time and key signatures in seconds, at sounding pitch; part n is instrument n.
+      120 quarters a minute where the score gives no tempo. Time signatures are those printed: an
+      upbeat adds none.
 
     Raises:
       Rejected: musicxml_archive, musicxml_too_large, musicxml_entity, musicxml_syntax,
@@ -175,12 +176,16 @@ def _fold_octave_changes(root: ET.Element) -> None:
 
 
 def _put_right_notes(sequence: NoteSequence, written: list[ET.Element]) -> None:
-    """Merges ties, leaves out grace notes, and moves B sharp and C flat into their octave."""
+    """Merges ties, drops grace notes, moves B sharp and C flat into their octave.
+
+    A part is an instrument; note-seq takes the MIDI channel, by default 0 for all.
+    """
     open_ties: dict[tuple[int, int], Any] = {}
     kept = []
     for note, element in zip(sequence.notes, written, strict=True):
         if element.find("grace") is not None or note.end_time <= note.start_time:
             continue
+        note.instrument = note.part
         note.pitch += _octave_error(element)
         if not 0 <= note.pitch <= 127:
             raise ValueError(f"pitch={note.pitch} is outside MIDI's range")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -31,21 +32,24 @@ def read(data: bytes) -> np.ndarray:
       Rejected: undecodable_picture, truncated_picture, too_small_picture, too_large_picture (the
         last two from the header) or animated_picture (GIF, which shops use as placeholder, too).
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata; the size is checked below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        is_bomb = isinstance(error, Image.DecompressionBombError)
-        reason = "too_large_picture" if is_bomb else "undecodable_picture"
-        raise Rejected(reason, _short(error, data)) from error
-    except Exception as error:  # Pillow's plug-ins raise bare errors on malformed headers
-        raise Rejected("undecodable_picture", _short(error, data)) from error
-    with image:
-        _check_header(image)
-        return _decoded(image, data)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_header(image)
+                image.load()
+                rgb = _over_white(image) if image.has_transparency_data else image.convert("RGB")
+                return np.asarray(rgb, np.uint8).copy()
+    except Rejected:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Rejected("too_large_picture", _brief(error, data)) from error
+    except Exception as error:  # Pillow's plug-ins raise bare errors on malformed files
+        is_truncated = re.search(r"truncated|unexpected end", str(error), re.IGNORECASE)
+        reason = "truncated_picture" if is_truncated else "undecodable_picture"
+        raise Rejected(reason, _brief(error, data)) from error
 
 
 def _check_header(image: Image) -> None:
@@ -58,21 +62,6 @@ def _check_header(image: Image) -> None:
         raise Rejected("animated_picture", f"{image.format}: a placeholder or an animation")
 
 
-def _decoded(image: Image, data: bytes) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-            rgb = _over_white(image) if image.has_transparency_data else image.convert("RGB")
-            return np.asarray(rgb, np.uint8).copy()
-    except OSError as error:
-        is_truncated = "truncated" in str(error) or "unexpected end" in str(error).lower()
-        reason = "truncated_picture" if is_truncated else "undecodable_picture"
-        raise Rejected(reason, _short(error, data)) from error
-    except Exception as error:  # SyntaxError, ValueError, struct.error, zlib.error, ...
-        raise Rejected("undecodable_picture", _short(error, data)) from error
-
-
 def _over_white(image: Image) -> Image:
     import PIL.Image
 
@@ -81,6 +70,6 @@ def _over_white(image: Image) -> Image:
     return PIL.Image.alpha_composite(white, rgba).convert("RGB")
 
 
-def _short(error: Exception, data: bytes) -> str:
+def _brief(error: Exception, data: bytes) -> str:
     text = " ".join(str(error).split()).replace("<_io.BytesIO object", "<file")
     return f"{type(error).__name__} in {len(data)} bytes: {text[:80]}".split(" at 0x")[0]

@@ -1,0 +1,261 @@
+"""Stage: metrics, plots and samples -> reports/index.html and its assets, to open in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline import charts, console, files, markdown, params, paths
+from pipeline.errors import PipelineError
+
+SPLITS = ("train", "validation", "test")
+# Each stage, those it directly follows, and the block of params.yaml whose items it is run for.
+DAG = {
+    "fetch": ((), "datasets"),
+    "shard": (("fetch",), "corpora"),
+    "train": (("shard",), "models"),
+    "describe": (("shard",), "corpora"),
+    "generate": (("train",), "models"),
+    "evaluate": (("generate",), "models"),
+    "report": (("describe", "evaluate"), ""),
+}
+_UNITS = {"seconds": "s", "hours": "h", "hz": "Hz", "db": "dB", "semitones": "semitones"}
+
+
+def main() -> None:
+    settings = params.load(paths.PARAMS)
+    models = [_model(settings, name) for name in settings.models]
+    corpora = [_corpus(settings, name) for name in settings.corpora]
+    stages = {s: (parents, list(getattr(settings, block, ()))) for s, (parents, block) in DAG.items()}  # fmt: skip
+    page = _template().render(
+        profile=settings.profile,
+        models=models,
+        corpora=corpora,
+        datasets=_datasets(corpora),
+        margins=_margins(models),
+        splits=SPLITS,
+        dag=charts.graph(stages, "The stages, what each follows, and what it is run for"),
+    )
+    with files.atomic_directory(paths.REPORTS / "assets") as assets:
+        for model in models:
+            _copy_samples(model["name"], model["samples"], assets)
+    with files.atomic_open(paths.REPORTS / "index.html", "w") as file:
+        file.write(page)
+
+
+class Verdict(NamedTuple):
+    """What the numbers say of a model: a class for the page's colours, and words."""
+
+    kind: str
+    words: str
+
+
+def verdict(metrics: Mapping[str, Any]) -> Verdict:
+    """Whether a model beats its baseline: the whole interval of its margin must be above 0.
+
+    Args:
+      metrics: of the stage evaluate; nll_margin_low and nll_margin_high in nats an event.
+    """
+    low, high = metrics.get("nll_margin_low"), metrics.get("nll_margin_high")
+    if low is None or high is None:
+        return Verdict("unknown", "not compared: no likelihood")
+    if low > 0:
+        return Verdict("good", "beats its baseline")
+    if high < 0:
+        return Verdict("bad", "loses to its baseline")
+    return Verdict("even", "does not beat its baseline")
+
+
+def control_verdict(metrics: Mapping[str, Any]) -> Verdict:
+    """Whether the control fails, as it must: its nll (nats an event) is to be above the baseline's.
+
+    Args:
+      metrics: of the stage evaluate.
+    """
+    control, baseline = metrics.get("nll_control"), metrics.get("nll_baseline")
+    if control is None or baseline is None:
+        return Verdict("unknown", "no control")
+    if control > baseline:
+        return Verdict("good", "control fails, as it should")
+    return Verdict("bad", "control does not fail")
+
+
+def words(name: str) -> str:
+    """A metric's name as a person writes it, its unit in brackets.
+
+    >>> words("num_notes"), words("note_density_hz"), words("pitch_mean")
+    ('notes', 'note density (Hz)', 'mean pitch')
+    """
+    stem, _, last = name.removeprefix("num_").rpartition("_")
+    if last in _UNITS:
+        return f"{stem.replace('_', ' ')} ({_UNITS[last]})"
+    return (f"mean {stem}" if last == "mean" else name.removeprefix("num_")).replace("_", " ")
+
+
+def number(value: float | None, digits: int = 3, sign: str = "") -> str:
+    """A dash where undefined; whole numbers in full, others to so many digits.
+
+    >>> number(None), number(12345), number(-0.5, 2, "+")
+    ('–', '12,345', '−0.50')
+    """
+    if value is None:
+        return "–"
+    return format(value, f"{sign}," if isinstance(value, int) else f"{sign},.{digits}f").replace("-", "−")  # fmt: skip
+
+
+def _model(settings: params.Params, name: str) -> dict[str, Any]:
+    train = files.read_json(_input("train", name, "metrics.json"))
+    metrics = files.read_json(_input("evaluate", name, "metrics.json"))
+    values = files.read_json(_input("evaluate", name, "plots/distributions.json"))
+    listed = files.read_json(_input("generate", name, "samples.json"))
+    return {
+        "name": name,
+        "block": settings.model(name),
+        "train": train,
+        "metrics": metrics,
+        "verdict": verdict(metrics),
+        "control": control_verdict(metrics),
+        "curves": _curves(name, train),
+        "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
+        "histograms": {m: _histogram(m, values) for m in values["generated"]},
+        "legend": charts.legend([words(which) for which in values]),
+        "samples": [f"{name}-{index:03d}" for index in range(listed["num_rendered"])],
+    }
+
+
+def _curves(name: str, train: Mapping[str, Any]) -> str:
+    rows = _rows(_input("train", name, "plots/curves.csv"))
+    known = {"loss": "training loss", "val_loss": "validation loss"}
+    series = {
+        known.get(column, words(column)): [(float(row["epoch"]), float(row[column])) for row in rows]
+        for column in rows[0]
+        if column.endswith("loss")
+    }  # fmt: skip
+    mark = ("best epoch", float(train["best_epoch"]))
+    title = f"Training of {name}: {' and '.join(series)} by epoch"
+    return charts.curves(series, title, "epoch", "loss", mark=mark)
+
+
+def _baselines(name: str, metrics: Mapping[str, Any]) -> str:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in _rows(_input("evaluate", name, "plots/baselines.csv")):
+        point = float(row["order"]), float(row["nll"])
+        series.setdefault(words(row["baseline"]), []).append(point)
+    own = [metrics[key] for key in ("nll", "nll_low", "nll_high")]
+    level = None if None in own else ("this model", *own)
+    title = f"nll of the baselines by order, and that of {name}"
+    return charts.curves(series, title, "order of the n-gram (events)", "nll (nats an event)", level)  # fmt: skip
+
+
+def _histogram(metric: str, values: Mapping[str, Mapping[str, Any]]) -> str:
+    found = charts.bins({words(which): own[metric] for which, own in values.items()})
+    return charts.histogram(found, f"Histogram of {words(metric)}: {', '.join(found[1])}")
+
+
+def _margins(models: list[dict[str, Any]]) -> str | None:
+    keys = ("nll_margin", "nll_margin_low", "nll_margin_high")
+    rows = [(model["name"], *(model["metrics"].get(key) for key in keys)) for model in models]
+    rows = [row for row in rows if None not in row]
+    label = "margin: nats an event saved against the best baseline"
+    return (
+        charts.intervals(rows, "Margin of each model, with its interval", label) if rows else None
+    )
+
+
+def _corpus(settings: params.Params, name: str) -> dict[str, Any]:
+    metrics = files.read_json(_input("describe", name, "metrics.json"))
+    keys = sorted(key.removesuffix("_train") for key in metrics if key.endswith("_train"))
+    rejected = {k.removeprefix("rejected_"): n for k, n in metrics.items() if k.startswith("rejected_")}  # fmt: skip
+    return {
+        "name": name,
+        "block": settings.corpus(name),
+        "metrics": metrics,
+        "rows": {key: [metrics.get(f"{key}_{split}") for split in SPLITS] for key in keys},
+        "rejected": sorted(rejected.items(), key=lambda item: (-item[1], item[0])),
+        "histograms": _distributions(_input("describe", name, "plots/distributions.csv")),
+        "legend": charts.legend(SPLITS),
+        "card": markdown.render(_input("describe", name, "card.md").read_text("utf-8"), level=4),
+    }
+
+
+def _distributions(path: Path) -> dict[str, str]:
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for row in _rows(path):
+        own = found.setdefault(row["statistic"], {split: [] for split in SPLITS})
+        own[row["split"]].append(row)
+    drawn = {}
+    for statistic, own in found.items():
+        bins = next(rows for rows in own.values() if rows)
+        edges = [*(float(row["low"]) for row in bins), float(bins[-1]["high"])]
+        shares = {split: [float(row["share"]) for row in rows] for split, rows in own.items()}
+        title = f"Histogram of {words(statistic)}: {', '.join(shares)}"
+        drawn[statistic] = charts.histogram((edges, shares), title)
+    return drawn
+
+
+def _datasets(corpora: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each dataset in use, with its source as its corpora report it."""
+    found: dict[str, dict[str, Any]] = {}
+    for corpus in corpora:
+        name, metrics = corpus["block"].dataset, corpus["metrics"]
+        about = found.setdefault(name, {"name": name, "corpora": []})
+        about["corpora"].append(corpus["name"])
+        about |= {"source": metrics["source"], "notice": metrics.get("notice", "")}
+    return list(found.values())
+
+
+def _copy_samples(name: str, stems: list[str], assets: Path) -> None:
+    """MIDI and pictures as they are, sound as MP3: a report that can be copied or mailed."""
+    import soundfile
+
+    for stem in console.progress(stems, f"samples of {name}"):
+        for suffix in (".mid", ".png"):
+            shutil.copyfile(_input("generate", name, stem + suffix), assets / (stem + suffix))
+        audio, sample_rate = soundfile.read(_input("generate", name, f"{stem}.wav"))
+        with files.atomic_open(assets / f"{stem}.mp3") as file:
+            soundfile.write(file, audio, sample_rate, format="MP3", bitrate_mode="VARIABLE")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _input(stage: str, item: str, file: str) -> Path:
+    """A file that another stage left.
+
+    Raises:
+      PipelineError: it is not there; names the stage to run.
+    """
+    folder = paths.samples(item) if stage == "generate" else paths.report(stage, item)
+    if not (folder / file).is_file():
+        where = (folder / file).relative_to(paths.ROOT)
+        raise PipelineError(f"{where} is missing. Run `dvc repro {stage}@{item}` first.")
+    return folder / file
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # names and notices come from datasets, that is, from strangers
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"words": words, "number": number}
+    return environment.get_template("report.html.j2")
+
+
+def _command() -> None:
+    argparse.ArgumentParser(prog="python -m pipeline.report", description=__doc__).parse_args()
+    main()
+
+
+if __name__ == "__main__":
+    console.run(_command)

@@ -1,0 +1,97 @@
+"""The sound reader against the waveforms that were written, in each format."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.errors import Rejected
+from pipeline.readers import audio
+
+RATE = 16_000
+
+
+def encoded(samples: np.ndarray, file_format: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format=file_format, subtype=subtype)
+    return file.getvalue()
+
+
+def sine(num_samples: int = RATE, frequency_hz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(num_samples) / RATE)).astype("f4")
+
+
+@pytest.mark.parametrize(
+    ("file_format", "subtype", "tolerance"),
+    [
+        ("WAV", "FLOAT", 0),
+        ("WAV", "PCM_16", 2**-15),
+        ("WAV", "PCM_U8", 2**-7),
+        ("FLAC", "PCM_24", 2**-23),
+        ("OGG", "VORBIS", 0.05),
+    ],
+)
+def test_waveform_survives_its_format(file_format, subtype, tolerance):
+    samples, sample_rate = audio.read(encoded(sine(), file_format, subtype))
+    assert (samples.dtype, samples.shape, sample_rate) == (np.float32, (RATE,), RATE)
+    assert np.abs(samples - sine()).max() <= tolerance
+
+
+def test_mp3_keeps_the_pitch():
+    samples, sample_rate = audio.read(encoded(sine(), "MP3"))
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert np.argmax(spectrum) * sample_rate / samples.size == pytest.approx(440, abs=2)
+
+
+def test_channels_are_averaged():
+    stereo = np.stack([sine(), -0.5 * sine()], axis=1)
+    samples, _ = audio.read(encoded(stereo, "WAV", "FLOAT"))
+    np.testing.assert_allclose(samples, 0.25 * sine(), atol=1e-7)
+
+
+def test_resampling_keeps_the_sine():
+    samples, sample_rate = audio.read(encoded(sine(), "WAV", "FLOAT"), sample_rate=22_050)
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050)
+    assert (samples.dtype, samples.shape, sample_rate) == (np.float32, (22_050,), 22_050)
+    np.testing.assert_allclose(samples[500:-500], expected[500:-500], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "undecodable_audio"),
+        (b"<html>404 Not Found</html>", "undecodable_audio"),
+        (encoded(sine(0), "WAV"), "empty_audio"),
+        (encoded(np.array([0.0, np.nan, 0.0]), "WAV", "FLOAT"), "non_finite_audio"),
+        (encoded(np.array([0.0, np.inf]), "WAV", "DOUBLE"), "non_finite_audio"),
+    ],
+)
+def test_rejections_have_their_reason(data, reason):
+    with pytest.raises(Rejected) as rejected:
+        audio.read(data)
+    assert rejected.value.reason == reason
+
+
+def test_length_is_checked_before_decoding(monkeypatch):
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)  # a call of it would be a TypeError
+    with pytest.raises(Rejected, match="too_long_audio"):
+        audio.read(encoded(sine(), "FLAC"))
+
+
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_mutations_are_read_or_rejected(file_format):
+    rng = np.random.default_rng([21, len(file_format)])
+    whole = encoded(sine(4000), file_format)
+    for _ in range(200):
+        mutated = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+        head = rng.integers(0, min(200, len(mutated)), rng.integers(0, 6))
+        for position in (*head, *rng.integers(0, len(mutated), 3)):
+            mutated[position] = rng.integers(0, 256)
+        with contextlib.suppress(Rejected):
+            samples, sample_rate = audio.read(bytes(mutated), RATE)
+            assert samples.ndim == 1
+            assert np.isfinite(samples).all()
+            assert sample_rate == RATE
