@@ -23,9 +23,10 @@ rule write_shard:
         sidecar="shards/{shard}.json",
     log:
         "logs/{shard}.log",
-    retries: 0
     resources:
         mem_mb=2000,
+    params:
+        python=sys.executable,
     shell:
-        "{sys.executable:q} -m pipeline.write_shard"
+        "{params.python:q} -m pipeline.write_shard"
         " {input:q} {output.record:q} {output.sidecar:q} 2> {log:q}"

@@ -7,7 +7,6 @@ equal bytes.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +43,12 @@ def curves(
     ys = [y for s in points.values() for _, y in s] + list(level[1:] if level else ())
     if not xs:
         return _figure(440, 60, title, [_text("no finite value", 220, 34, "middle")])
-    axes = _Axes(440, 270, _padded(xs, 0), _padded(ys, 0.06), left=54, top=34, bottom=42)
-    parts = [axes.grid(), *axes.labels(x_label, y_label)]
+    names = [(name, f"s{i}") for i, name in enumerate(points)]
+    names += [(level[0], "level")] if level else []
+    names += [(mark[0], "mark")] if mark else []
+    key, top = _legend(names, 440)
+    axes = _Axes(440, 270, _padded(xs, 0), _padded(ys, 0.06), left=54, top=top + 6, bottom=42)
+    parts = [*key, *axes.grid(), *axes.labels(x_label, y_label)]
     if level:
         parts += [axes.band(level[2], level[3]), axes.across(level[1])]
     if mark:
@@ -54,10 +57,7 @@ def curves(
         parts.append(axes.polyline(line, index))
         if len(line) <= 12:
             parts += [axes.dot(*point, index) for point in line]
-    names = [(name, f"s{i}") for i, name in enumerate(points)]
-    names += [(level[0], "level")] if level else []
-    names += [(mark[0], "mark")] if mark else []
-    return _figure(440, 270, title, [*parts, *_legend(names, axes.left)])
+    return _figure(440, 270, title, parts)
 
 
 def histogram(found: Histogram, title: str) -> Markup:
@@ -70,7 +70,7 @@ def histogram(found: Histogram, title: str) -> Markup:
     edges, shares = found
     highest = max((share for own in shares.values() for share in own), default=0) or 1
     axes = _Axes(240, 128, _padded(edges, 0), (0, highest * 1.08), left=6, top=6, bottom=24)
-    parts = [axes.floor()]
+    parts = [axes.across(0, "axis"), *axes.x_numbers(4)]
     for index, own in enumerate(shares.values()):
         outline = [(edges[0], 0.0)]
         for low, high, share in zip(edges, edges[1:], own, strict=False):
@@ -121,7 +121,8 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], title: str, label
     height, left = 46 + 26 * len(rows), 20 + _CHARACTER * max(len(name) for name, *_ in rows)
     span = _padded([0.0, *(v for row in rows for v in row[1:])], 0.08)
     axes = _Axes(640, height, span, (0, len(rows)), left=left, top=6, bottom=40)
-    parts = [axes.verticals(), axes.upright(0), *axes.labels(label, "")]
+    parts = [*axes.x_numbers(5), axes.upright(0), *axes.labels(label, "")]
+    parts += [axes.upright(value, "grid") for value in ticks(*span)]
     for index, (name, value, low, high) in enumerate(rows):
         y = len(rows) - index - 0.5
         parts += [
@@ -134,8 +135,8 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], title: str, label
 
 def legend(names: Sequence[str]) -> Markup:
     """The key to a row of histograms."""
-    parts = _legend([(name, f"s{i}") for i, name in enumerate(names)], 2)
-    return _figure(440, 26, f"Key: {', '.join(names)}", parts)
+    parts, height = _legend([(name, f"s{i}") for i, name in enumerate(names)], 440)
+    return _figure(440, height, f"Key: {', '.join(names)}", parts)
 
 
 def graph(nodes: Mapping[str, tuple[Sequence[str], Sequence[str]]], title: str) -> Markup:
@@ -193,21 +194,14 @@ class _Axes:
         inner = self.height - self.top - self.bottom
         return self.top + (high - value) / (high - low) * inner
 
-    def grid(self) -> Markup:
-        parts = []
+    def grid(self) -> list[Markup]:
+        parts = self.x_numbers(5)
         for value in ticks(*self.y_span):
             number = _text(f"{value:g}", self.left - 7, self.y(value) + 4, "end")
             parts += [self.across(value, "grid"), number]
-        return Markup("").join([*parts, *self._x_numbers(5)])
+        return parts
 
-    def verticals(self) -> Markup:
-        grid = [self.upright(value, "grid") for value in ticks(*self.x_span)]
-        return Markup("").join([*grid, *self._x_numbers(5)])
-
-    def floor(self) -> Markup:
-        return Markup("").join([self.across(self.y_span[0], "axis"), *self._x_numbers(3)])
-
-    def _x_numbers(self, num: int) -> list[Markup]:
+    def x_numbers(self, num: int) -> list[Markup]:
         y = self.height - self.bottom + 16
         return [_text(f"{v:g}", self.x(v), y, "middle") for v in ticks(*self.x_span, num)]
 
@@ -278,13 +272,17 @@ def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _legend(names: Sequence[tuple[str, str]], left: float) -> list[Markup]:
-    lengths = [34 + _CHARACTER * len(name) + 16 for name, _ in names]
-    starts = itertools.accumulate(lengths, initial=left)
-    parts = []
-    for (name, kind), x in zip(names, starts, strict=False):
-        parts += [_line(x, 14, x + 26, 14, f"line {kind}"), _text(name, x + 32, 18, "start")]
-    return parts
+def _legend(names: Sequence[tuple[str, str]], width: float) -> tuple[list[Markup], float]:
+    """The key to a picture's lines, in as many rows as it takes, and their height."""
+    parts: list[Markup] = []
+    x, y = 2.0, 14.0
+    for name, kind in names:
+        length = 32 + _CHARACTER * len(name)
+        if x + length > width and x > 2:
+            x, y = 2.0, y + 19
+        parts += [_line(x, y, x + 26, y, f"line {kind}"), _text(name, x + 32, y + 4, "start")]
+        x += length + 14
+    return parts, y + 12
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:

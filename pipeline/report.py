@@ -7,14 +7,15 @@ import csv
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline import charts, console, files, markdown, params, paths
 from pipeline.errors import PipelineError
+from pipeline.wording import control_verdict, number, verdict, words
 
 SPLITS = ("train", "validation", "test")
 # Each stage, those it directly follows, and the block of params.yaml whose items it is run for.
-DAG = {
+DAG: dict[str, tuple[tuple[str, ...], str]] = {
     "fetch": ((), "datasets"),
     "shard": (("fetch",), "corpora"),
     "train": (("shard",), "models"),
@@ -23,14 +24,12 @@ DAG = {
     "evaluate": (("generate",), "models"),
     "report": (("describe", "evaluate"), ""),
 }
-_UNITS = {"seconds": "s", "hours": "h", "hz": "Hz", "db": "dB", "semitones": "semitones"}
 
 
 def main() -> None:
     settings = params.load(paths.PARAMS)
     models = [_model(settings, name) for name in settings.models]
     corpora = [_corpus(settings, name) for name in settings.corpora]
-    stages = {s: (parents, list(getattr(settings, block, ()))) for s, (parents, block) in DAG.items()}  # fmt: skip
     page = _template().render(
         profile=settings.profile,
         models=models,
@@ -38,73 +37,13 @@ def main() -> None:
         datasets=_datasets(corpora),
         margins=_margins(models),
         splits=SPLITS,
-        dag=charts.graph(stages, "The stages, what each follows, and what it is run for"),
+        dag=_dag(settings),
     )
     with files.atomic_directory(paths.REPORTS / "assets") as assets:
         for model in models:
             _copy_samples(model["name"], model["samples"], assets)
     with files.atomic_open(paths.REPORTS / "index.html", "w") as file:
         file.write(page)
-
-
-class Verdict(NamedTuple):
-    """What the numbers say of a model: a class for the page's colours, and words."""
-
-    kind: str
-    words: str
-
-
-def verdict(metrics: Mapping[str, Any]) -> Verdict:
-    """Whether a model beats its baseline: the whole interval of its margin must be above 0.
-
-    Args:
-      metrics: of the stage evaluate; nll_margin_low and nll_margin_high in nats an event.
-    """
-    low, high = metrics.get("nll_margin_low"), metrics.get("nll_margin_high")
-    if low is None or high is None:
-        return Verdict("unknown", "not compared: no likelihood")
-    if low > 0:
-        return Verdict("good", "beats its baseline")
-    if high < 0:
-        return Verdict("bad", "loses to its baseline")
-    return Verdict("even", "does not beat its baseline")
-
-
-def control_verdict(metrics: Mapping[str, Any]) -> Verdict:
-    """Whether the control fails, as it must: its nll (nats an event) is to be above the baseline's.
-
-    Args:
-      metrics: of the stage evaluate.
-    """
-    control, baseline = metrics.get("nll_control"), metrics.get("nll_baseline")
-    if control is None or baseline is None:
-        return Verdict("unknown", "no control")
-    if control > baseline:
-        return Verdict("good", "control fails, as it should")
-    return Verdict("bad", "control does not fail")
-
-
-def words(name: str) -> str:
-    """A metric's name as a person writes it, its unit in brackets.
-
-    >>> words("num_notes"), words("note_density_hz"), words("pitch_mean")
-    ('notes', 'note density (Hz)', 'mean pitch')
-    """
-    stem, _, last = name.removeprefix("num_").rpartition("_")
-    if last in _UNITS:
-        return f"{stem.replace('_', ' ')} ({_UNITS[last]})"
-    return (f"mean {stem}" if last == "mean" else name.removeprefix("num_")).replace("_", " ")
-
-
-def number(value: float | None, digits: int = 3, sign: str = "") -> str:
-    """A dash where undefined; whole numbers in full, others to so many digits.
-
-    >>> number(None), number(12345), number(-0.5, 2, "+")
-    ('–', '12,345', '−0.50')
-    """
-    if value is None:
-        return "–"
-    return format(value, f"{sign}," if isinstance(value, int) else f"{sign},.{digits}f").replace("-", "−")  # fmt: skip
 
 
 def _model(settings: params.Params, name: str) -> dict[str, Any]:
@@ -131,10 +70,10 @@ def _curves(name: str, train: Mapping[str, Any]) -> str:
     rows = _rows(_input("train", name, "plots/curves.csv"))
     known = {"loss": "training loss", "val_loss": "validation loss"}
     series = {
-        known.get(column, words(column)): [(float(row["epoch"]), float(row[column])) for row in rows]
-        for column in rows[0]
-        if column.endswith("loss")
-    }  # fmt: skip
+        known.get(loss, words(loss)): [(float(row["epoch"]), float(row[loss])) for row in rows]
+        for loss in rows[0]
+        if loss.endswith("loss")
+    }
     mark = ("best epoch", float(train["best_epoch"]))
     title = f"Training of {name}: {' and '.join(series)} by epoch"
     return charts.curves(series, title, "epoch", "loss", mark=mark)
@@ -148,7 +87,8 @@ def _baselines(name: str, metrics: Mapping[str, Any]) -> str:
     own = [metrics[key] for key in ("nll", "nll_low", "nll_high")]
     level = None if None in own else ("this model", *own)
     title = f"nll of the baselines by order, and that of {name}"
-    return charts.curves(series, title, "order of the n-gram (events)", "nll (nats an event)", level)  # fmt: skip
+    x_label, y_label = "order of the n-gram (events)", "nll (nats an event)"
+    return charts.curves(series, title, x_label, y_label, level)
 
 
 def _histogram(metric: str, values: Mapping[str, Mapping[str, Any]]) -> str:
@@ -168,14 +108,15 @@ def _margins(models: list[dict[str, Any]]) -> str | None:
 
 def _corpus(settings: params.Params, name: str) -> dict[str, Any]:
     metrics = files.read_json(_input("describe", name, "metrics.json"))
-    keys = sorted(key.removesuffix("_train") for key in metrics if key.endswith("_train"))
-    rejected = {k.removeprefix("rejected_"): n for k, n in metrics.items() if k.startswith("rejected_")}  # fmt: skip
+    keys = [key.removesuffix("_train") for key in metrics if key.endswith("_train")]
+    keys.sort(key=lambda key: (key != "num_examples", key))
+    rejected = [(k[9:], n) for k, n in metrics.items() if k.startswith("rejected_")]
     return {
         "name": name,
         "block": settings.corpus(name),
         "metrics": metrics,
         "rows": {key: [metrics.get(f"{key}_{split}") for split in SPLITS] for key in keys},
-        "rejected": sorted(rejected.items(), key=lambda item: (-item[1], item[0])),
+        "rejected": sorted(rejected, key=lambda item: (-item[1], item[0])),
         "histograms": _distributions(_input("describe", name, "plots/distributions.csv")),
         "legend": charts.legend(SPLITS),
         "card": markdown.render(_input("describe", name, "card.md").read_text("utf-8"), level=4),
@@ -187,7 +128,7 @@ def _distributions(path: Path) -> dict[str, str]:
     for row in _rows(path):
         own = found.setdefault(row["statistic"], {split: [] for split in SPLITS})
         own[row["split"]].append(row)
-    drawn = {}
+    drawn: dict[str, str] = {}
     for statistic, own in found.items():
         bins = next(rows for rows in own.values() if rows)
         edges = [*(float(row["low"]) for row in bins), float(bins[-1]["high"])]
@@ -206,6 +147,14 @@ def _datasets(corpora: list[dict[str, Any]]) -> list[dict[str, Any]]:
         about["corpora"].append(corpus["name"])
         about |= {"source": metrics["source"], "notice": metrics.get("notice", "")}
     return list(found.values())
+
+
+def _dag(settings: params.Params) -> str:
+    stages = {
+        stage: (parents, list(getattr(settings, block, ())))
+        for stage, (parents, block) in DAG.items()
+    }
+    return charts.graph(stages, "The stages, what each follows, and what it is run for")
 
 
 def _copy_samples(name: str, stems: list[str], assets: Path) -> None:

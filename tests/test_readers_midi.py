@@ -219,7 +219,7 @@ def random_event(rng: np.random.Generator, channels: np.ndarray, pitches: np.nda
     return events[rng.choice(len(events), p=odds / odds.sum())]()
 
 
-def random_file(seed: int, max_events: int = 300) -> bytes:
+def random_file(seed: int, max_events: int = 200) -> bytes:
     rng = np.random.default_rng([20, seed])
     tracks = []
     for _ in range(rng.integers(1, 6)):

@@ -109,7 +109,7 @@ class RecurrentStack(keras.layers.Layer):
 
 
 # The attention loop is compiled anew for each number of rows: few different ones must occur.
-_ROWS = 32
+_ROWS = 16
 
 
 def _with_rows(values: Any, num_rows: Any) -> Any:

@@ -224,11 +224,10 @@ def _read_message(data, position, end, status, is_running, tick, events, header)
         return -UNDEFINED_STATUS
     if position + num_data > end:
         return -EVENT_PAST_TRACK
-    for i in range(position, position + num_data):
-        if data[i] > 127:
-            return -DATA_BYTE
     first = np.int64(data[position]) if num_data > 0 else np.int64(0)
     second = np.int64(data[position + 1]) if num_data > 1 else np.int64(0)
+    if first > 127 or second > 127:
+        return -DATA_BYTE
     kind, channel = status & 0xF0, status & 0x0F
     if kind == col.NOTE_ON and second == 0:
         kind = col.NOTE_OFF
@@ -269,9 +268,10 @@ def _read_varint(data, position, end):
     while position < end:
         byte = np.int64(data[position])
         position += 1
-        value = min((value << 7) | (byte & 0x7F), np.int64(1) << 40)
+        value = (value << 7) | (byte & 0x7F)
         if byte < 0x80:
             return value, position
+        value = min(value, np.int64(1) << 40)
     return value, -1
 
 

@@ -35,7 +35,9 @@ def read(data: bytes, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
             _check_length(file.frames * num_channels, file.frames / max(own_rate, 1))
             audio = file.read(MAX_FRAMES // num_channels, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError, MemoryError) as error:
-        raise Rejected("undecodable_audio", str(error)[:200]) from error
+        # The whole message names the buffer by its address, which is never the same twice.
+        said = getattr(error, "error_string", None) or str(error)
+        raise Rejected("undecodable_audio", said[:200]) from error
     if not audio.size:
         raise Rejected("empty_audio", "no samples")
     if not np.isfinite(audio).all():

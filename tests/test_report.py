@@ -1,0 +1,519 @@
+"""The report, built from inputs in the formats of the other stages, with names that attack it."""
+
+import csv
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from PIL import Image
+
+from pipeline import charts, files, markdown, paths, report
+from pipeline.errors import PipelineError
+from pipeline.wording import control_verdict, verdict
+
+EVIL = '<script>alert(1)</script> & "quotes"'
+EVIL_NAME = 'melody_<img src=x onerror=alert(1)> & "quotes"'  # a file's name cannot hold a slash
+METRICS = {
+    "num_pitches_used": (11, 3, True),
+    "pitch_range": (16, 4, True),
+    "polyphony": (1, 0, False),
+    "scale_consistency": (0.95, 0.04, False),
+    "pitch_class_entropy": (2.6, 0.3, False),
+    "groove_consistency": (0.93, 0.03, False),
+    "empty_beat_rate": (0.06, 0.05, False),
+}
+CORPORA = {
+    "lakh_melody": ("lakh", "melody"),
+    "maestro_performance": ("maestro", "performance"),
+    "covers": ("spotify_covers", "cover"),
+}
+MODELS = {EVIL_NAME: (0.08, 0.03, 0.13), "melody_mono": (-0.06, -0.1, -0.02)}
+
+
+def build_inputs(root, models, corpora=CORPORA, num_rendered=2):
+    """Leaves all that the report reads below `root`.
+
+    Args:
+      root: an empty directory.
+      models: by name, (margin, low, high).
+      corpora: by name, (dataset, codec).
+      num_rendered: samples with sound and picture.
+    """
+    block = {"full": {}, "demo": {}, "smoke": {}}
+    corpus = next(iter(corpora))
+    settings = {
+        "profile": "demo",
+        "seed": 1,
+        "datasets": {d: {"source": "auto", "reads": "x", **block} for d, _ in corpora.values()},
+        "corpora": {c: {"dataset": d, "codec": k, **block} for c, (d, k) in corpora.items()},
+        "models": {
+            m: {"recipe": "r", "nn": "n", "corpus": corpus, "metrics": "symbolic", **block}
+            for m in models
+        },
+        "generate": block,
+        "evaluate": block,
+        "mlflow": {"experiment": "x", "tracking_uri": None},
+    }
+    with files.atomic_open(root / "params.yaml", "w") as file:
+        yaml.safe_dump(settings, file, sort_keys=False, allow_unicode=True)
+    for index, name in enumerate(corpora):
+        _build_corpus(root / "reports/describe" / name, name, index)
+    for index, (name, margin) in enumerate(models.items()):
+        rng = np.random.default_rng([7, index])
+        _build_training(root / "reports/train" / name, rng)
+        _build_evaluation(root / "reports/evaluate" / name, margin, rng)
+        _build_samples(root / "data/samples" / name, name, num_rendered)
+
+
+def _build_corpus(folder, name, index):
+    source = ("demo", "official", "data/folder")[index % 3]
+    metrics = {"source": source, "notice": f"A copy of {EVIL}.", "num_inputs": 4200}
+    metrics |= {"num_accepted": 4100, "num_rejected": 100, f"rejected_{EVIL}": 30}
+    metrics |= {"rejected_too_short": 70}
+    for split, size in (("train", 3300), ("validation", 400), ("test", 410)):
+        metrics |= {f"num_examples_{split}": size, f"duration_hours_{split}": size / 170}
+        metrics |= {f"num_notes_{split}": size * 61, f"note_density_hz_mean_{split}": 3.13}
+    files.write_json(folder / "metrics.json", metrics)
+    rows, edges = [], np.linspace(0, 60, 31)
+    for statistic in ("duration_seconds", "note_density_hz", "num_notes", "pitch_mean"):
+        for shift, split in enumerate(("test", "train", "validation")):
+            share = np.exp(-(((edges[:-1] - 25 - shift) / 9) ** 2))
+            for low, high, s in zip(edges, edges[1:], share / share.sum(), strict=False):
+                rows.append([statistic, split, f"{low:.6g}", f"{high:.6g}", f"{s:.6f}"])
+    _write_csv(
+        folder / "plots/distributions.csv", ["statistic", "split", "low", "high", "share"], rows
+    )
+    card = f"# {name}: {EVIL} 0.1 as melody\n\n- Source: **{source}**. {EVIL}\n- Licence: CC\n"
+    card += f"\n| file used | sha256 |\n|---|---|\n| {EVIL} | {'0f' * 32} |\n"
+    with files.atomic_open(folder / "card.md", "w") as file:
+        file.write(card)
+
+
+def _build_training(folder, rng, num_epochs=24):
+    loss = 0.75 + 1.6 * np.exp(-np.arange(num_epochs) / 6) + rng.normal(0, 0.01, num_epochs)
+    val_loss = loss + 0.04 + 0.0009 * np.arange(num_epochs) ** 1.6
+    best = int(val_loss.argmin())
+    rows = [
+        [i + 1, 0.6, f"{a:.6f}", 0.58, f"{b:.6f}"]
+        for i, (a, b) in enumerate(zip(loss, val_loss, strict=True))
+    ]
+    header = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+    _write_csv(folder / "plots/curves.csv", header, rows)
+    metrics = {"num_epochs": num_epochs, "best_epoch": best + 1, "num_parameters": 1234567}
+    files.write_json(folder / "metrics.json", metrics | {"val_loss": round(val_loss[best], 6)})
+
+
+def _build_evaluation(folder, margin, rng):
+    metrics = {"source": "demo", "profile": "demo", "num_samples": 64}
+    own = 0.95 - margin[0]
+    for suffix, nll in (("", own), ("_baseline", 0.95), ("_control", 1.9)):
+        metrics |= {f"nll{suffix}": nll, f"nll_low{suffix}": nll - 0.05}
+        metrics |= {f"nll_high{suffix}": nll + 0.05, f"accuracy{suffix}": 1 - 0.4 * nll}
+    metrics |= dict(zip(("nll_margin", "nll_margin_low", "nll_margin_high"), margin, strict=True))
+    values = {which: {} for which in ("generated", "held_out", "training")}
+    for metric, (mean, spread, is_whole) in METRICS.items():
+        for shift, (which, num) in enumerate(
+            (("generated", 64), ("held_out", 90), ("training", 200))
+        ):
+            drawn = rng.normal(mean * (1 - 0.02 * shift), spread, num)
+            drawn = np.round(drawn) if is_whole else drawn
+            values[which][metric] = [None, *(round(float(v), 6) for v in drawn)]
+        metrics |= {metric: mean, f"{metric}_low": mean * 0.97, f"{metric}_high": mean * 1.03}
+        metrics |= {f"{metric}_held_out": mean * 0.98, f"{metric}_training": mean * 0.99}
+        metrics |= {f"{metric}_overlapped_area": 0.83, f"{metric}_overlapped_area_held_out": 0.94}
+    for which, number in (("generated", 9.4), ("held_out", 8.8)):
+        metrics |= {f"{which}_longest_match": number, f"{which}_longest_match_max": number + 13}
+        metrics |= {f"{which}_nearest_jaccard": 0.05, f"{which}_seen_share_8": 0.21}
+        metrics |= {f"{which}_seen_share_16": 0.02, f"{which}_seen_share_32": None}
+    files.write_json(folder / "metrics.json", metrics)
+    files.write_json(folder / "plots/distributions.json", values)
+    rows = [
+        [order, f"ngram, {smoothing}", 0.95 + 0.5 / order + (0.03 if order > 6 else 0) + gap]
+        for smoothing, gap in (("kneser_ney", 0), ("witten_bell", 0.05))
+        for order in range(1, 9)
+    ]
+    _write_csv(folder / "plots/baselines.csv", ["order", "baseline", "nll"], rows)
+
+
+def _build_samples(folder, name, num_rendered):
+    about = {"model": name, "corpus": "c", "source": "demo", "num": 64}
+    files.write_json(folder / "samples.json", about | {"num_rendered": num_rendered})
+    for index in range(num_rendered):
+        stem = folder / f"{name}-{index:03d}"
+        seconds = np.arange(22050) / 22050
+        soundfile.write(f"{stem}.wav", 0.5 * np.sin(2 * np.pi * 220 * seconds), 22050, "PCM_16")
+        Image.new("RGB", (88, 26), (240, 240, 240)).save(f"{stem}.png")
+        Path(f"{stem}.mid").write_bytes(b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0")
+
+
+def _write_csv(path, header, rows):
+    with files.atomic_open(path, "w") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def use_root(monkeypatch, root):
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "PARAMS", root / "params.yaml")
+    monkeypatch.setattr(paths, "REPORTS", root / "reports")
+    monkeypatch.setattr(paths, "SAMPLES", root / "data/samples")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    build_inputs(tmp_path, MODELS)
+    use_root(monkeypatch, tmp_path)
+    return tmp_path
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, all text, and that of each row of a table."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags = []
+        self.rows = []
+        self.text = ""
+        self.is_in_row = False
+        self.source = path.read_text("utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append("")
+            self.is_in_row = True
+
+    def handle_endtag(self, tag):
+        if tag == "tr":
+            self.is_in_row = False
+
+    def handle_data(self, data):
+        self.text += data
+        if self.is_in_row:
+            self.rows[-1] += f"{data} "
+
+    def row(self, *words):
+        """The only row that begins with these words and no others, its white space made plain."""
+        plain = [" ".join(row.split()) for row in self.rows]
+        (found,) = [row for row in plain if row.startswith(f"{' '.join(words)} ")]
+        return found
+
+    def links(self):
+        for tag, attributes in self.tags:
+            for key in ("href", "src"):
+                if key in attributes:
+                    yield tag, attributes[key]
+
+
+def _built(root):
+    report.main()
+    return Page(root / "reports/index.html")
+
+
+def test_every_link_leads_somewhere(root):
+    page = _built(root)
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    relative = {link for _, link in page.links() if not re.match(r"https?:|data:,$", link)}
+    for link in relative:
+        if link.startswith("#"):
+            assert link[1:] in ids
+        else:
+            assert (root / "reports" / unquote(link)).is_file(), link
+    found = {unquote(link) for link in relative if link.startswith("assets/")}
+    assert found == {f"assets/{p.name}" for p in (root / "reports/assets").iterdir()}
+    assert len(found) == 2 * 2 * 3  # models, samples, and mid, mp3, png of each
+
+
+def test_nothing_is_loaded_from_elsewhere(root):
+    page = _built(root)
+    assert all(tag == "a" for tag, link in page.links() if link.startswith("http"))
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
+
+
+def test_names_and_notices_stay_text(root):
+    page = _built(root)
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert all(attributes["src"].startswith("assets/") for attributes in images)
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
+    # In each corpus its notice, its reason, and three times in its card.
+    assert page.text.count(EVIL) == len(CORPORA) * 5
+    assert EVIL_NAME in page.text
+
+
+def test_ids_are_unique_and_headings_in_order(root):
+    page = _built(root)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_equal_inputs_give_equal_bytes(root, tmp_path_factory, monkeypatch):
+    report.main()
+    first = _digests(root / "reports")
+    report.main()
+    assert _digests(root / "reports") == first
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    build_inputs(elsewhere, MODELS)
+    use_root(monkeypatch, elsewhere)
+    report.main()
+    assert _digests(elsewhere / "reports") == first
+
+
+def _digests(reports):
+    made = [reports / "index.html", *sorted((reports / "assets").iterdir())]
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in made}
+
+
+def test_assets_of_earlier_builds_are_gone(root):
+    files.write_json(root / "reports/assets/old.json", {})
+    report.main()
+    assert not (root / "reports/assets/old.json").exists()
+
+
+def test_the_table_shows_who_beats_the_baseline_and_who_does_not(root):
+    page = _built(root)
+    winner, loser = page.row(EVIL_NAME), page.row("melody_mono")
+    assert "beats its baseline" in winner
+    assert "+0.080" in winner
+    assert "loses to its baseline" in loser
+    assert "−0.060" in loser
+    assert "0.950" in loser
+    assert "1.010" in loser
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "words"),
+    [
+        (0.01, 0.2, "good", "beats its baseline"),
+        (-0.2, -0.01, "bad", "loses to its baseline"),
+        (-0.01, 0.2, "even", "does not beat its baseline"),
+        (0.0, 0.2, "even", "does not beat its baseline"),
+        (None, None, "unknown", "not compared: no likelihood"),
+    ],
+)
+def test_verdicts(low, high, kind, words):
+    assert verdict({"nll_margin_low": low, "nll_margin_high": high}) == (kind, words)
+
+
+@pytest.mark.parametrize(
+    ("control", "kind"), [(1.2, "good"), (1.0, "bad"), (0.8, "bad"), (None, "unknown")]
+)
+def test_a_control_must_be_worse_than_the_baseline(control, kind):
+    assert control_verdict({"nll_control": control, "nll_baseline": 1.0}).kind == kind
+
+
+def test_a_model_without_likelihood_is_not_compared(root):
+    folder = root / "reports/evaluate/melody_mono"
+    metrics = files.read_json(folder / "metrics.json")
+    kept = {k: v for k, v in metrics.items() if not k.startswith(("nll", "accuracy"))}
+    files.write_json(folder / "metrics.json", kept)
+    (folder / "plots/baselines.csv").unlink()
+    row = _built(root).row("melody_mono")
+    assert "not compared" in row
+    assert "baseline" not in row
+
+
+def test_sources_are_named(root):
+    page = _built(root)
+    assert page.row("lakh", "demo miniature").endswith("lakh_melody")
+    assert page.row("maestro", "official").endswith("maestro_performance")
+    assert page.row("spotify_covers", "path", "data/folder").endswith("covers")
+    assert "Made from miniatures" in page.text
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("reports/describe/covers/metrics.json", "describe@covers"),
+        ("reports/describe/covers/card.md", "describe@covers"),
+        ("reports/describe/covers/plots/distributions.csv", "describe@covers"),
+        ("reports/train/melody_mono/metrics.json", "train@melody_mono"),
+        ("reports/train/melody_mono/plots/curves.csv", "train@melody_mono"),
+        ("reports/evaluate/melody_mono/metrics.json", "evaluate@melody_mono"),
+        ("reports/evaluate/melody_mono/plots/baselines.csv", "evaluate@melody_mono"),
+        ("reports/evaluate/melody_mono/plots/distributions.json", "evaluate@melody_mono"),
+        ("data/samples/melody_mono/samples.json", "generate@melody_mono"),
+        ("data/samples/melody_mono/melody_mono-001.wav", "generate@melody_mono"),
+        ("data/samples/melody_mono/melody_mono-000.mid", "generate@melody_mono"),
+    ],
+)
+def test_a_missing_input_names_the_stage(root, file, stage):
+    (root / file).unlink()
+    with pytest.raises(PipelineError, match=f"^{file} is missing. Run `dvc repro {stage}`"):
+        report.main()
+    assert not (root / "reports/index.html").exists()
+    assert not (root / "reports/assets").exists()
+
+
+def test_without_models_there_are_still_the_data(tmp_path, monkeypatch):
+    build_inputs(tmp_path, {})
+    use_root(monkeypatch, tmp_path)
+    assert "lakh_melody" in _built(tmp_path).text
+
+
+def test_the_drawn_stages_are_those_of_dvc_yaml():
+    """Edges from outs and deps, without those that a longer way implies."""
+    stages = yaml.safe_load((Path(__file__).parent.parent / "dvc.yaml").read_text())["stages"]
+    assert set(stages) == set(report.DAG)
+    reads = {name: _folders(stage, "deps") for name, stage in stages.items()}
+    leaves = {name: _folders(stage, "outs", "metrics", "plots") for name, stage in stages.items()}
+    before = {
+        name: {
+            other
+            for other in stages
+            if other != name
+            and any(a.startswith(b) or b.startswith(a) for a in reads[name] for b in leaves[other])
+        }
+        for name in stages
+    }
+
+    def ancestors(name):
+        return before[name].union(*(ancestors(parent) for parent in before[name]))
+
+    for name, (parents, block) in report.DAG.items():
+        implied = set().union(*(ancestors(parent) for parent in before[name]))
+        assert set(parents) == before[name] - implied
+        assert stages[name].get("foreach", "${}") == f"${{{block}}}"
+
+
+def _folders(stage, *keys):
+    body = stage.get("do", stage)
+    entries = [entry for key in keys for entry in body.get(key, [])]
+    named = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return {name.partition("${")[0] for name in named} - {""}
+
+
+def test_bins_agree_with_numpy():
+    values = np.random.default_rng([3]).normal(size=500)
+    edges, shares = charts.bins({"a": list(values), "b": [None, float(values[0])]}, 16)
+    counts, expected = np.histogram(values, 16)
+    np.testing.assert_allclose(edges, expected)
+    np.testing.assert_allclose(shares["a"], counts / 500)
+    assert sum(shares["b"]) == 1
+
+
+def test_bins_of_whole_numbers_hold_as_many_each():
+    edges, shares = charts.bins({"a": list(range(40))}, 16)
+    assert edges[0] == -0.5
+    assert set(np.diff(edges)) == {3.0}
+    assert shares["a"][:13] == pytest.approx([3 / 40] * 13)
+
+
+def test_charts_of_nothing_and_of_one_value_are_drawn():
+    for series in ({"a": []}, {"a": [(1.0, float("nan"))]}, {"a": [(1.0, 2.0)]}):
+        assert "nan" not in charts.curves(series, "title", "x", "y")
+    assert "nan" not in charts.histogram(charts.bins({"a": [None], "b": []}), "title")
+    assert "nan" not in charts.histogram(([1e7, 1e7], {"a": [1.0]}), "title")
+
+
+def test_a_curve_is_drawn_to_scale():
+    drawn = charts.curves({"a": [(0, 0.0), (5, 1.0), (10, 0.5)]}, "title", "x", "y")
+    text = re.search(r'<polyline[^>]*points="([^"]+)"', drawn)[1]
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in text.split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert y0 - y2 == pytest.approx(y2 - y1, abs=0.2)
+    assert y1 < y0
+
+
+def test_charts_escape_their_text():
+    for drawn in (
+        charts.curves({EVIL: [(0, 1), (1, 2)]}, EVIL, EVIL, EVIL, (EVIL, 1, 1, 1), (EVIL, 1)),
+        charts.intervals([(EVIL, 0, -1, 1)], EVIL, EVIL),
+        charts.graph({EVIL: ((), [EVIL])}, EVIL),
+        charts.legend([EVIL]),
+        charts.histogram(([0, 1], {EVIL: [1]}), EVIL),
+    ):
+        assert "<script" not in drawn
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp;" in drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("# a\n## b", "<h4>a</h4>\n<h5>b</h5>"),
+        ("one\ntwo\n\nthree", "<p>one two</p>\n<p>three</p>"),
+        ("- **a**: `b`\n- c", "<ul><li><strong>a</strong>: <code>b</code></li><li>c</li></ul>"),
+        ("a < b & c", "<p>a &lt; b &amp; c</p>"),
+        ("**<b>**", "<p><strong>&lt;b&gt;</strong></p>"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ("https://a.b/c?d=1&e", '<p><a href="https://a.b/c?d=1&amp;e">https://a.b/c?d=1&amp;e</a></p>'),
+    ],
+)  # fmt: skip
+def test_markdown(text, html):
+    assert markdown.render(text, level=4) == html
+
+
+def test_markdown_tables():
+    drawn = markdown.render("| a | b |\n|---|:-:|\n| 1 | <2> |")
+    assert '<thead><tr><th scope="col">a</th><th scope="col">b</th></tr></thead>' in drawn
+    assert "<tbody><tr><td>1</td><td>&lt;2&gt;</td></tr></tbody>" in drawn
+
+
+_PROBE = """<script>
+addEventListener("load", async () => {
+  const images = [...document.images];
+  images.forEach(image => image.loading = "eager");
+  await Promise.all(images.map(image => image.decode().catch(() => 0)));
+  const seconds = await Promise.all([...document.querySelectorAll("audio")].map(player =>
+    new Promise(done => {
+      player.onloadedmetadata = () => done(player.duration);
+      player.onerror = () => done(0);
+      player.preload = "metadata";
+      player.load();
+    })));
+  const found = {
+    widths: images.map(image => image.naturalWidth), seconds,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  };
+  console.log("probe " + JSON.stringify(found));
+});
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_every_picture_and_plays_every_sound(root, tmp_path_factory, width):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed, so no browser has looked at the report")
+    report.main()
+    copied = tmp_path_factory.mktemp("mailed") / "reports"
+    shutil.copytree(root / "reports", copied, ignore=shutil.ignore_patterns("evaluate", "train"))
+    page = (copied / "index.html").read_text("utf-8")
+    (copied / "index.html").write_text(page.replace("</body>", _PROBE), "utf-8")
+    found = _probed(browser, width, copied / "index.html")
+    assert found["widths"] == [88] * 4
+    assert found["seconds"] == pytest.approx([1.0] * 4, abs=0.1)
+    assert found["overflow"] == 0
+
+
+def _probed(browser, width, page):
+    """What the probe logs; sound loads in real time, so that --virtual-time-budget may miss it."""
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += ["--remote-debugging-port=0", f"--user-data-dir={page.parent.parent / 'profile'}"]
+    command += [f"--window-size={width},1600", page.as_uri()]
+    log = page.parent.parent / "browser.log"
+    with open(log, "wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            for _ in range(600):
+                if found := re.search(r"probe (\{.*?\})", log.read_text("utf-8", "replace")):
+                    return json.loads(found[1])
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+    raise AssertionError(f"the page never finished loading: {log.read_text('utf-8', 'replace')}")
