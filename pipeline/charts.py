@@ -1,8 +1,6 @@
 """Charts as inline SVG: text in, escaped markup out; colours are the page's, by class.
 
-Each series has a class "s0", "s1", ... for its colour and its dashes, so that a reader who sees no
-colours still tells them apart; every number is rounded to a tenth of a unit, so equal data give
-equal bytes.
+A series has a class "s0".."s5" for its colour and its dashes, which tell it apart without colours.
 """
 
 from __future__ import annotations
@@ -13,15 +11,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-Series = Mapping[str, Sequence[tuple[float, float]]]
+Point = tuple[float, float]
 Histogram = tuple[list[float], dict[str, list[float]]]
 
-_CHARACTER = 6.6  # width of a character of 12 units; the true one depends on the reader's font
-_NUM_BINS = 16
+_CHARACTER = 7.0  # width of a character of 12 units; the true one depends on the reader's font
 
 
 def curves(
-    series: Series,
+    series: Mapping[str, Sequence[Point]],
     title: str,
     x_label: str,
     y_label: str,
@@ -31,7 +28,7 @@ def curves(
     """Lines over one pair of axes, with a legend; points that are not finite are left out.
 
     Args:
-      series: by name, (x, y) in order of x; at most six.
+      series: by name, (x, y) in order of x, which counts something; at most six.
       title: what a screen reader says of the picture.
       x_label: quantity and unit.
       y_label: quantity and unit.
@@ -44,15 +41,12 @@ def curves(
     if not xs:
         return _figure(440, 60, title, [_text("no finite value", 220, 34, "middle")])
     names = [(name, f"s{i}") for i, name in enumerate(points)]
-    names += [(level[0], "level")] if level else []
-    names += [(mark[0], "mark")] if mark else []
+    names += [(about[0], kind) for about, kind in ((level, "level"), (mark, "mark")) if about]
     key, top = _legend(names, 440)
     axes = _Axes(440, 270, _padded(xs, 0), _padded(ys, 0.06), left=54, top=top + 6, bottom=42)
     parts = [*key, *axes.grid(), *axes.labels(x_label, y_label)]
-    if level:
-        parts += [axes.band(level[2], level[3]), axes.across(level[1])]
-    if mark:
-        parts += [axes.upright(mark[1])]
+    parts += [axes.band(*level[2:]), axes.across(level[1])] if level else []
+    parts += [axes.upright(mark[1])] if mark else []
     for index, line in enumerate(points.values()):
         parts.append(axes.polyline(line, index))
         if len(line) <= 12:
@@ -75,16 +69,16 @@ def histogram(found: Histogram, title: str) -> Markup:
         outline = [(edges[0], 0.0)]
         for low, high, share in zip(edges, edges[1:], own, strict=False):
             outline += [(low, share), (high, share)]
-        parts.append(axes.polyline([*outline, (edges[-1], 0.0)], index, is_area=True))
+        parts.append(axes.polyline([*outline, (edges[-1], 0.0)], index))
     return _figure(240, 128, title, parts)
 
 
-def bins(values: Mapping[str, Sequence[float | None]], num_bins: int = _NUM_BINS) -> Histogram:
+def bins(values: Mapping[str, Sequence[float | None]], num_bins: int = 16) -> Histogram:
     """The same bins for every set of values; whole numbers get bins of whole numbers.
 
     Args:
       values: by name; None where undefined.
-      num_bins: most bins.
+      num_bins: at most.
 
     Returns:
       Edges, [bins + 1], and by name the share of its defined values in each bin.
@@ -118,19 +112,17 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], title: str, label
       title: what a screen reader says of the picture.
       label: quantity and unit of the values.
     """
-    height, left = 46 + 26 * len(rows), 20 + _CHARACTER * max(len(name) for name, *_ in rows)
+    height, left = 46 + 26 * len(rows), 20 + _CHARACTER * max(len(row[0][:24]) for row in rows)
     span = _padded([0.0, *(v for row in rows for v in row[1:])], 0.08)
-    axes = _Axes(640, height, span, (0, len(rows)), left=left, top=6, bottom=40)
+    axes = _Axes(480, height, span, (0, len(rows)), left=left, top=6, bottom=40)
     parts = [*axes.x_numbers(5), axes.upright(0), *axes.labels(label, "")]
     parts += [axes.upright(value, "grid") for value in ticks(*span)]
     for index, (name, value, low, high) in enumerate(rows):
         y = len(rows) - index - 0.5
-        parts += [
-            _text(name, axes.left - 10, axes.y(y) + 4, "end"),
-            axes.polyline([(low, y), (high, y)], 0),
-            axes.dot(value, y, 0, radius=5),
-        ]
-    return _figure(640, height, title, parts)
+        shown = name if len(name) <= 24 else f"{name[:23]}…"
+        parts.append(_text(shown, axes.left - 10, axes.y(y) + 4, "end"))
+        parts += [axes.polyline([(low, y), (high, y)], 0), axes.dot(value, y, 0, radius=5)]
+    return _figure(480, height, title, parts)
 
 
 def legend(names: Sequence[str]) -> Markup:
@@ -146,17 +138,21 @@ def graph(nodes: Mapping[str, tuple[Sequence[str], Sequence[str]]], title: str) 
       nodes: by name, in topological order: (names of those it follows, its items).
       title: what a screen reader says of the picture.
     """
+    columns: dict[str, int] = {}
+    for name, (parents, _) in nodes.items():
+        columns[name] = max((columns[parent] + 1 for parent in parents), default=0)
     boxes: dict[str, _Box] = {}
-    lanes: dict[int, float] = {}
-    longest = max(len(text) for n, (_, items) in nodes.items() for text in (n, *items))
-    width = max(96, 24 + _CHARACTER * longest)
-    for name, (parents, items) in nodes.items():
-        column = max((boxes[p].column + 1 for p in parents), default=0)
-        box = _Box(name, items, column, 12 + column * (width + 36), lanes.get(column, 12.0), width)
-        boxes[name], lanes[column] = box, box.y + box.height + 22
+    x = height = 0.0
+    for column in range(max(columns.values()) + 1):
+        own = {name: nodes[name][1] for name in nodes if columns[name] == column}
+        width = 22 + _CHARACTER * max(len(text) for name in own for text in (name, *own[name]))
+        y = 1.0
+        for name, items in own.items():
+            boxes[name] = _Box(name, items, x + 1, y, width)
+            y += boxes[name].height + 22
+        x, height = x + width + 32, max(height, y - 20)
     arrows = [_arrow(boxes[p], boxes[n]) for n, (parents, _) in nodes.items() for p in parents]
-    across = max(box.x + width for box in boxes.values()) + 12
-    return _figure(across, max(lanes.values()), title, arrows + [b.draw() for b in boxes.values()])
+    return _figure(x - 30, height, title, [*arrows, *(box.draw() for box in boxes.values())])
 
 
 def ticks(low: float, high: float, num: int = 5) -> list[float]:
@@ -195,24 +191,19 @@ class _Axes:
         return self.top + (high - value) / (high - low) * inner
 
     def grid(self) -> list[Markup]:
-        parts = self.x_numbers(5)
-        for value in ticks(*self.y_span):
-            number = _text(f"{value:g}", self.left - 7, self.y(value) + 4, "end")
-            parts += [self.across(value, "grid"), number]
-        return parts
+        values = ticks(*self.y_span)
+        numbers = [_text(f"{v:g}", self.left - 7, self.y(v) + 4, "end") for v in values]
+        return [*(self.across(v, "grid") for v in values), *numbers, *self.x_numbers(5, 1)]
 
-    def x_numbers(self, num: int) -> list[Markup]:
+    def x_numbers(self, num: int, unit: float = 0) -> list[Markup]:
+        values = [v for v in ticks(*self.x_span, num) if not unit or v % unit == 0]
         y = self.height - self.bottom + 16
-        return [_text(f"{v:g}", self.x(v), y, "middle") for v in ticks(*self.x_span, num)]
+        return [_text(f"{v:g}", self.x(v), y, "middle") for v in values]
 
     def labels(self, x_label: str, y_label: str) -> list[Markup]:
-        middle = (self.top + self.height - self.bottom) / 2
-        turned = f"rotate(-90 12 {middle:.1f})"
-        across = (self.left + self.width - self.right) / 2
-        return [
-            _text(x_label, across, self.height - 6, "middle"),
-            _text(y_label, 12, middle, "middle", transform=turned),
-        ]
+        x, y = (self.left + self.width - self.right) / 2, (self.top + self.height - self.bottom) / 2
+        turned = _text(y_label, 12, y, "middle", transform=f"rotate(-90 12 {y:.1f})")
+        return [_text(x_label, x, self.height - 6, "middle"), turned]
 
     def band(self, low: float, high: float) -> Markup:
         (left, right), (bottom, top) = map(self.x, self.x_span), map(self.y, (low, high))
@@ -225,12 +216,9 @@ class _Axes:
     def upright(self, value: float, kind: str = "mark") -> Markup:
         return _line(self.x(value), self.top, self.x(value), self.height - self.bottom, kind)
 
-    def polyline(
-        self, points: Sequence[tuple[float, float]], index: int, is_area: bool = False
-    ) -> Markup:
+    def polyline(self, points: Sequence[Point], index: int) -> Markup:
         text = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-        kind = f"line s{index % 6}{' area' if is_area else ''}"
-        return _element("polyline", class_=kind, points=text)
+        return _element("polyline", class_=f"line s{index % 6}", points=text)
 
     def dot(self, x: float, y: float, index: int, radius: float = 2.8) -> Markup:
         return _element("circle", class_=f"dot s{index % 6}", cx=self.x(x), cy=self.y(y), r=radius)
@@ -240,7 +228,6 @@ class _Axes:
 class _Box:
     name: str
     items: Sequence[str]
-    column: int
     x: float
     y: float
     width: float
@@ -250,10 +237,11 @@ class _Box:
         return 34 + 17 * len(self.items) + (6 if self.items else 0)
 
     def draw(self) -> Markup:
-        x, y = self.x + 12, self.y + 22
-        frame = _rectangle(self.x, self.y, self.width, self.height, "box")
+        x, y = self.x + 11, self.y + 22
         rows = [_text(item, x, y + 21 + 17 * i, "start") for i, item in enumerate(self.items)]
-        return Markup("").join([frame, _text(self.name, x, y, "start", class_="name"), *rows])
+        head = _text(self.name, x, y, "start", class_="name")
+        frame = _rectangle(self.x, self.y, self.width, self.height, "box")
+        return Markup("").join([frame, head, *rows])
 
 
 def _arrow(start: _Box, end: _Box) -> Markup:
@@ -298,8 +286,8 @@ def _text(text: str, x: float, y: float, anchor: str, **attributes: str) -> Mark
 
 
 def _figure(width: float, height: float, title: str, parts: Sequence[Markup]) -> Markup:
-    box = f"0 0 {width:.0f} {height:.0f}"
     inner = _element("title", title) + Markup("").join(parts)
+    box = f"0 0 {width:.0f} {height:.0f}"
     return _element("svg", inner, role="img", viewBox=box, width=round(width), height=round(height))
 
 

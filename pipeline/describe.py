@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console, files, paths, tfrecord
+from pipeline import charts, console, files, paths, tfrecord
 from pipeline.codecs.base import Feature
 from pipeline.errors import PipelineError
 
@@ -54,6 +54,7 @@ def _metrics(corpus: dict[str, Any], statistics: dict[str, np.ndarray]) -> dict[
     """One flat object: sums of what adds up (notes, hours), means of the rest."""
     metrics: dict[str, Any] = {
         "source": corpus["source"],
+        "notice": corpus["notice"],
         "num_inputs": corpus["num_inputs"],
         "num_accepted": corpus["num_accepted"],
         "num_rejected": sum(corpus["rejected"].values()),
@@ -69,7 +70,8 @@ def _metrics(corpus: dict[str, Any], statistics: dict[str, np.ndarray]) -> dict[
         elif statistic.startswith("num_"):
             metrics[f"{statistic}_{split}"] = int(total)
         else:
-            metrics[f"{statistic}_mean_{split}"] = round(total / max(len(values), 1), 4)
+            mean = statistic if statistic.endswith("_mean") else f"{statistic}_mean"
+            metrics[f"{mean}_{split}"] = round(total / max(len(values), 1), 4)
     return metrics
 
 
@@ -82,10 +84,8 @@ def _write_distributions(path: Path, statistics: dict[str, np.ndarray]) -> None:
             own = {
                 c.partition("/")[0]: v for c, v in statistics.items() if c.endswith(f"/{statistic}")
             }
-            everything = np.concatenate(list(own.values()))
-            edges = np.histogram_bin_edges(everything.astype(np.float64), _NUM_BINS)
-            for split, values in own.items():
-                shares = np.histogram(values, edges)[0] / max(len(values), 1)
+            edges, found = charts.bins({k: v.tolist() for k, v in own.items()}, _NUM_BINS)
+            for split, shares in found.items():
                 for low, high, share in zip(edges, edges[1:], shares, strict=False):
                     writer.writerow([statistic, split, f"{low:.6g}", f"{high:.6g}", f"{share:.6f}"])
 

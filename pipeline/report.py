@@ -51,6 +51,11 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
     metrics = files.read_json(_input("evaluate", name, "metrics.json"))
     values = files.read_json(_input("evaluate", name, "plots/distributions.json"))
     listed = files.read_json(_input("generate", name, "samples.json"))
+    if metrics["profile"] != settings.profile:
+        raise PipelineError(
+            f"reports/evaluate/{name} is of profile={metrics['profile']}, but params.yaml says "
+            f"profile={settings.profile}. Run `dvc repro evaluate@{name}` first."
+        )
     return {
         "name": name,
         "block": settings.model(name),
@@ -100,7 +105,7 @@ def _margins(models: list[dict[str, Any]]) -> str | None:
     keys = ("nll_margin", "nll_margin_low", "nll_margin_high")
     rows = [(model["name"], *(model["metrics"].get(key) for key in keys)) for model in models]
     rows = [row for row in rows if None not in row]
-    label = "margin: nats an event saved against the best baseline"
+    label = "margin (nats an event)"
     return (
         charts.intervals(rows, "Margin of each model, with its interval", label) if rows else None
     )

@@ -34,15 +34,19 @@ def verdict(metrics: Mapping[str, Any]) -> Verdict:
 def control_verdict(metrics: Mapping[str, Any]) -> Verdict:
     """Whether the control fails, as it must: its nll (nats an event) is to be above the baseline's.
 
+    It shows something only where the model itself beats the baseline.
+
     Args:
       metrics: of the stage evaluate.
     """
     control, baseline = metrics.get("nll_control"), metrics.get("nll_baseline")
     if control is None or baseline is None:
         return Verdict("unknown", "no control")
-    if control > baseline:
-        return Verdict("good", "control fails, as it should")
-    return Verdict("bad", "control does not fail")
+    if control <= baseline:
+        return Verdict("bad", "control does not fail")
+    if verdict(metrics).kind != "good":
+        return Verdict("unknown", "control fails, too")
+    return Verdict("good", "control fails, as it should")
 
 
 def words(name: str) -> str:

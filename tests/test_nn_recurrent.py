@@ -32,16 +32,15 @@ def lstm_step(cell, x, h, c):
     return sigmoid(o) * np.tanh(c), c
 
 
+def linear(layer, *inputs):
+    outputs = np.concatenate(inputs, -1) @ layer.kernel.numpy()
+    return outputs if layer.bias is None else outputs + layer.bias.numpy()
+
+
 def attention_loop(cell, inputs: np.ndarray) -> np.ndarray:
     """AttentionCellWrapper as its source reads: concatenate, project, shift the window."""
     batch, steps, _ = inputs.shape
     units, length = cell.output_size, cell.length
-    linear = lambda layer, *x: (
-        np.concatenate(x, -1) @ layer.kernel.numpy()
-        + (  # noqa: E731
-            layer.bias.numpy() if layer.bias is not None else 0
-        )
-    )
     h = c = attended = np.zeros((batch, units))
     window = np.zeros((batch, length, units))
     outputs = []
@@ -183,5 +182,6 @@ def test_without_dropout_below_the_top_mask_only_scales():
 def test_unpack_bits_undoes_packbits():
     bits = np.random.default_rng(0).integers(0, 2, (2, 5, 21)).astype(np.uint8)
     unpacked = UnpackBits()(np.packbits(bits, axis=-1)).numpy()
-    assert unpacked.dtype == np.float32 and unpacked.shape == (2, 5, 24)
+    assert unpacked.dtype == np.float32
+    assert unpacked.shape == (2, 5, 24)
     np.testing.assert_array_equal(unpacked[..., :21], bits)

@@ -280,6 +280,17 @@ def _digests(reports):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in made}
 
 
+def test_the_sound_is_the_same_as_mp3(root):
+    report.main()
+    path = root / "reports/assets/melody_mono-001.mp3"
+    assert soundfile.info(path).format == "MP3"
+    audio, sample_rate = soundfile.read(path)
+    original, rate = soundfile.read(root / "data/samples/melody_mono/melody_mono-001.wav")
+    assert sample_rate == rate
+    assert len(audio) == len(original)
+    assert np.corrcoef(audio, original)[0, 1] > 0.99
+
+
 def test_assets_of_earlier_builds_are_gone(root):
     files.write_json(root / "reports/assets/old.json", {})
     report.main()
@@ -312,10 +323,18 @@ def test_verdicts(low, high, kind, words):
 
 
 @pytest.mark.parametrize(
-    ("control", "kind"), [(1.2, "good"), (1.0, "bad"), (0.8, "bad"), (None, "unknown")]
+    ("control", "margin_low", "kind"),
+    [
+        (1.2, 0.1, "good"),
+        (1.2, -0.1, "unknown"),  # shows nothing where the model fails as well
+        (1.0, 0.1, "bad"),
+        (0.8, -0.1, "bad"),
+        (None, 0.1, "unknown"),
+    ],
 )
-def test_a_control_must_be_worse_than_the_baseline(control, kind):
-    assert control_verdict({"nll_control": control, "nll_baseline": 1.0}).kind == kind
+def test_a_control_must_be_worse_than_the_baseline(control, margin_low, kind):
+    metrics = {"nll_control": control, "nll_baseline": 1.0, "nll_margin_low": margin_low}
+    assert control_verdict(metrics | {"nll_margin_high": 0.3}).kind == kind
 
 
 def test_a_model_without_likelihood_is_not_compared(root):
@@ -359,6 +378,13 @@ def test_a_missing_input_names_the_stage(root, file, stage):
         report.main()
     assert not (root / "reports/index.html").exists()
     assert not (root / "reports/assets").exists()
+
+
+def test_numbers_of_another_profile_are_refused(root):
+    path = root / "reports/evaluate/melody_mono/metrics.json"
+    files.write_json(path, files.read_json(path) | {"profile": "smoke"})
+    with pytest.raises(PipelineError, match=r"profile=smoke.*profile=demo.*evaluate@melody_mono"):
+        report.main()
 
 
 def test_without_models_there_are_still_the_data(tmp_path, monkeypatch):

@@ -6,13 +6,12 @@ magenta models/melody_rnn/melody_rnn_model.py and models/shared/events_rnn_graph
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline.codecs.base import Codec, EventEncoding, Record
+from pipeline.codecs.base import Codec, Record
 from pipeline.errors import PipelineError
 from pipeline.models.base import Likelihood, Recipe, Request, Shards, Training, read_records
 
@@ -70,9 +69,14 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
 
     The train split's passes follow each other without a border, so that no batch is short.
     """
-    melodies = _training_passes(shards, split, params, seed) if split == "train" else None
-    melodies = _melodies(melodies or read_records(shards, split, _names(params)), params)
-    return _bucketed(melodies, params).prefetch(2)
+    from pipeline.models import _batching
+
+    names = _names(params)
+    if split == "train":
+        records = _batching.shuffled_passes(shards, split, names, params.shuffle_window, seed)
+    else:
+        records = read_records(shards, split, names)
+    return _bucketed(_melodies(records, params), params).prefetch(2)
 
 
 def likelihood(model: keras.Model, shards: Shards, split: str, params: Params) -> Likelihood:
@@ -103,6 +107,7 @@ def generate(
     Raises:
       PipelineError: if the primer leaves no step to generate, or the beam is too wide.
     """
+    from pipeline.models._event_sampling import EventSampler, with_labels
     from pipeline.nn.sampling import sample_sequences
 
     if codec.encoding is None:
@@ -122,7 +127,7 @@ def generate(
             f"beam_size={request.beam_size} is above the {encoding.num_classes} classes of "
             f"encoding={params.encoding}; lower beam_size."
         )
-    sampler = _Sampler(model, encoding, request.num * request.beam_size)
+    sampler = EventSampler(model, encoding, request.num * request.beam_size)
     labels = sample_sequences(
         first_logits=sampler.after_primer(request.primer),
         next_logits=sampler.next_logits,
@@ -132,7 +137,7 @@ def generate(
         top_k=request.top_k,
         rng=np.random.default_rng(request.seed),
     )
-    return [{"melody": _events(encoding, request.primer, row)} for row in labels]
+    return [{"melody": with_labels(encoding, request.primer, row)} for row in labels]
 
 
 RECIPE = Recipe(
@@ -178,29 +183,6 @@ def _input_layers(params: Params, shards: Shards) -> tuple[Any, Any]:
     return inputs, ops.one_hot(inputs - 1, num_classes)  # zeros for -1
 
 
-def _training_passes(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
-    """Records for ever, each pass in an order of its own.
-
-    Stateless draws: tf.data's own shuffle would mix the process's global seed into the order.
-    """
-    import tensorflow as tf
-
-    from pipeline.models import _parse
-
-    files = tf.constant(shards.files(split))
-
-    def one_pass(index: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.cast(seed, tf.int64), index])
-        shuffled = tf.random.experimental.stateless_shuffle
-        records = tf.data.Dataset.from_tensor_slices(shuffled(files, key)).interleave(
-            tf.data.TFRecordDataset, cycle_length=4, block_length=16
-        )
-        return records.batch(params.shuffle_window).map(lambda w: shuffled(w, key)).unbatch()
-
-    spec = {name: shards.features[name] for name in _names(params)}
-    return _parse.parsed(tf.data.Dataset.counter().flat_map(one_pass), spec)
-
-
 def _melodies(records: tf.data.Dataset, params: Params) -> tf.data.Dataset:
     """Records -> (what each step is given, labels), both one step long an event."""
     import tensorflow as tf
@@ -218,28 +200,15 @@ def _melodies(records: tf.data.Dataset, params: Params) -> tf.data.Dataset:
 
 
 def _bucketed(melodies: tf.data.Dataset, params: Params) -> tf.data.Dataset:
-    """Batches of melodies whose lengths lie in one bucket, padded to its upper edge."""
+    """Batches of (given, labels, weights, ...)."""
     import tensorflow as tf
 
-    width = params.bucket_steps
+    from pipeline.models import _batching
 
-    def bucket(given: tf.Tensor, labels: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-        return (tf.shape(labels, tf.int64)[0] - 1) // width
-
-    def batch(bucket_index: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
-        steps = (bucket_index + 1) * width
-        shapes = tf.nest.map_structure(
-            lambda spec: [steps, *spec.shape[1:]] if spec.shape.rank else [], window.element_spec
-        )
-        return window.padded_batch(params.batch_size, shapes)
-
-    def weighted(given: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, *rest: tf.Tensor) -> Any:
-        return given, labels, weights, *rest
-
-    with_weights = melodies.map(
+    weighted = melodies.map(
         lambda given, labels, *rest: (given, labels, tf.ones_like(labels, tf.float32), *rest)
     )
-    return with_weights.group_by_window(bucket, batch, window_size=params.batch_size).map(weighted)
+    return _batching.bucketed(weighted, params.batch_size, params.bucket_steps)
 
 
 def _with_histories_of(melodies: tf.data.Dataset, others: tf.data.Dataset) -> tf.data.Dataset:
@@ -277,65 +246,3 @@ def _likelihood(model: keras.Model, melodies: tf.data.Dataset, params: Params) -
     return Likelihood(
         nll[order], num_events[order].astype(np.int64), num_correct[order].astype(np.int64)
     )
-
-
-class _Sampler:
-    """The network one step at a time, on rows that each have a history of their own."""
-
-    def __init__(self, model: keras.Model, encoding: EventEncoding, num_rows: int):
-        self._stack = model.get_layer("recurrent")
-        self._next = _step_function(model)
-        self._encoding = encoding
-        self._state = self._stack.initial_state(num_rows)
-        self._events: list[list[int]] = [[] for _ in range(num_rows)]
-
-    def after_primer(self, primer: Sequence[int]) -> np.ndarray:
-        """Logits of the event that follows the primer. Shape [rows, classes]."""
-        size = self._stack.input_size
-        logits = self._advance(np.zeros((len(self._events), size), np.float32))
-        for event in primer:
-            logits = self._append([event] * len(self._events))
-        return logits
-
-    def next_logits(self, labels: np.ndarray, parents: np.ndarray) -> np.ndarray:
-        """Appends a label to each row, which first becomes a copy of its parent."""
-        import tensorflow as tf
-
-        if (parents != np.arange(len(parents))).any():
-            self._state = [tf.gather(state, parents) for state in self._state]
-            self._events = [list(self._events[parent]) for parent in parents]
-        events = [
-            self._encoding.event(int(x), y) for x, y in zip(labels, self._events, strict=True)
-        ]
-        return self._append(events)
-
-    def _append(self, events: list[int]) -> np.ndarray:
-        vectors = np.zeros((len(events), self._stack.input_size), np.float32)
-        for row, history, event in zip(vectors, self._events, events, strict=True):
-            history.append(event)
-            row[: self._encoding.input_size] = self._encoding.inputs(history)
-        return self._advance(vectors)
-
-    def _advance(self, vectors: np.ndarray) -> np.ndarray:
-        logits, self._state = self._next(vectors, self._state)
-        return logits.numpy()
-
-
-def _step_function(model: keras.Model) -> Callable[..., Any]:
-    import tensorflow as tf
-
-    stack, logits = model.get_layer("recurrent"), model.get_layer("logits")
-
-    @tf.function
-    def step(vectors: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        outputs, state = stack.step(vectors, state)
-        return logits(outputs), state
-
-    return step
-
-
-def _events(encoding: EventEncoding, primer: Sequence[int], labels: np.ndarray) -> np.ndarray:
-    events = list(primer)
-    for label in labels:
-        events.append(encoding.event(int(label), events))
-    return np.array(events, np.int64)

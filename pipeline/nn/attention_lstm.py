@@ -50,14 +50,14 @@ def attention_lstm(gates: tf.Tensor, weights: Weights, length: int) -> tf.Tensor
     @tf.custom_gradient
     def run(gates: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
         # Else an eager tape would differentiate the loop itself as well.
-        gates, *weights = (tf.stop_gradient(x) for x in (gates, *weights))
+        w = Weights(*(tf.stop_gradient(x) for x in weights))
         num_steps = tf.shape(gates)[1]
-        saved, rings = _forward(_filled(gates), num_steps, Weights(*weights), length)
+        saved, rings = _forward(_filled(tf.stop_gradient(gates)), num_steps, w, length)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             upstream = _filled(upstream)
-            by_step = _backward(upstream, num_steps, saved, rings, Weights(*weights), length)
-            return _of_arguments(*by_step, saved, num_steps)
+            by_step = _backward(upstream, num_steps, saved, rings, w, length)
+            return _of_arguments(by_step, saved, num_steps)
 
         return _batch_first(saved.outputs, num_steps), gradient
 
@@ -200,10 +200,11 @@ def _backward(
 
 
 def _of_arguments(
-    dz: Any, dq: Any, dk: Any, dy: Any, dscore: Any, s: _Saved, num_steps: Any
+    by_step: tuple[tf.Tensor, ...], s: _Saved, num_steps: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
     """Gradients of gates and Weights, from those at each step: a product each, not one a step."""
-    dz, dq, dk, dy = (x[:num_steps] for x in (dz, dq, dk, dy))
+    *arrays, dscore = by_step
+    dz, dq, dk, dy = (x[:num_steps] for x in arrays)
     s = _Saved(*(x[:num_steps] for x in s))
     before = [tf.pad(x[:-1], ((1, 0), (0, 0), (0, 0))) for x in (s.attended, s.hidden)]
     return (

@@ -40,7 +40,8 @@ class RecurrentStack(keras.layers.Layer):
             keras.layers.LSTMCell(n, dtype=policy, name=f"lstm_{i}")
             for i, n in enumerate(self.units)
         ]
-        self.attention = self.rnn = None
+        self.attention: Any = None
+        self.rnn: Any = None
         if attention_length:
             self.attention = AttentionCell(cells.pop(0), attention_length, dtype=policy)
         if cells:
