@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console, files, generate, params, paths, registry, tfrecord, tracking
+from pipeline import console, files, params, paths, registry, samples, tfrecord, tracking, weights
 from pipeline.metrics import comparison, memorisation
 from pipeline.metrics.likelihood import likelihood_metrics
 from pipeline.models.base import Likelihood, Recipe, Shards
@@ -45,12 +45,14 @@ def _likelihoods(
 ) -> dict[str, Any]:
     """The model, its best baseline and its controls on the same held-out examples."""
     options = settings.recipe_params(name)
-    model = generate.load_model(settings, name)
+    model = weights.trained(settings, name)
     assert recipe.likelihood
     own = recipe.likelihood(model, shards, "test", options)
     metrics = _summary(settings, own, "")
-    for control in recipe.controls.values():
-        metrics |= _summary(settings, control(model, shards, "test", options), "_control")
+    controls = [control(model, shards, "test", options) for control in recipe.controls.values()]
+    if controls:  # the one that comes nearest to the model
+        best = min(controls, key=lambda found: found.nll.sum())
+        metrics |= _summary(settings, best, "_control")
     baseline = _best_baseline(recipe, shards, options, out)
     metrics |= _summary(settings, baseline, "_baseline")
     margin = comparison.paired_bootstrap_ratio(
@@ -93,7 +95,7 @@ def _note_sequences(settings: params.Params, name: str, shards: Shards) -> dict[
     corpus = settings.corpus(shards.corpus)
     codec, options = registry.codec(corpus.codec), settings.codec_options(shards.corpus)
     records = {
-        "generated": iter(generate.read_records(name)),
+        "generated": samples.load(paths.samples(name)),
         "held_out": _records(shards, "test"),
         "training": _records(shards, "train"),
     }

@@ -10,13 +10,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline import console, files, hardware, params, paths, registry, render, weights
+from pipeline import console, files, params, paths, registry, render, samples, weights
 from pipeline.codecs.base import Record
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
-from pipeline.models.base import Request, Shards
+from pipeline.models.base import Request
 
 
 def main(name: str) -> None:
@@ -34,7 +32,7 @@ def main(name: str) -> None:
     with files.atomic_directory(paths.samples(name)) as out:
         records = sample(settings, name, request)
         write(settings, name, records, out, options.num_rendered)
-        np.savez(out / "records.npz", **_columns(records))
+        samples.save(records, out)
         model = files.read_json(paths.model(name) / "model.json")
         files.write_json(
             out / "samples.json",
@@ -52,33 +50,9 @@ def main(name: str) -> None:
 def sample(settings: params.Params, name: str, request: Request) -> list[Record]:
     """Generates records with a trained model."""
     recipe = registry.recipe(settings.model(name).recipe)
-    model = load_model(settings, name)
+    model = weights.trained(settings, name)
     codec, codec_options = _codec(settings, name)
     return recipe.generate(model, settings.recipe_params(name), codec, codec_options, request)
-
-
-def load_model(settings: params.Params, name: str) -> Any:
-    """A built model with its trained weights.
-
-    Raises:
-      PipelineError: it is not trained yet, or was trained with other params than now.
-    """
-    folder = paths.model(name)
-    if not (folder / "model.json").exists():
-        raise PipelineError(f"{name} is not trained yet. Run `dvc repro train@{name}`.")
-    options = settings.recipe_params(name)
-    if files.read_json(folder / "model.json")["params"] != options.model_dump(mode="json"):
-        raise PipelineError(
-            f"models.{name} in params.yaml differs from what {name} was trained with. "
-            f"Run `dvc repro train@{name}`, or change it back."
-        )
-    block = settings.model(name)
-    with hardware.prepare(settings.seed).scope():
-        model = registry.recipe(block.recipe).build(
-            options, Shards.open(paths.shards(block.corpus))
-        )
-        weights.load(model, folder)
-    return model
 
 
 def write(
@@ -95,24 +69,6 @@ def write(
         if index < num_rendered:
             render.write_wav(out / f"{stem}.wav", render.waveform(note_sequence))
             render.write_piano_roll(out / f"{stem}.png", note_sequence, f"{name}, sample {index}")
-
-
-def read_records(name: str) -> list[dict[str, np.ndarray]]:
-    """The records that the stage generated."""
-    with np.load(paths.samples(name) / "records.npz", allow_pickle=False) as columns:
-        records: dict[str, dict[str, np.ndarray]] = {}
-        for key in columns.files:
-            index, _, field = key.partition("/")
-            records.setdefault(index, {})[field] = columns[key]
-    return [records[index] for index in sorted(records)]
-
-
-def _columns(records: list[Record]) -> dict[str, Any]:
-    return {
-        f"{i:05d}/{field}": np.asarray(value)
-        for i, record in enumerate(records)
-        for field, value in sorted(record.items())
-    }
 
 
 def _codec(settings: params.Params, name: str) -> tuple[Any, Any]:

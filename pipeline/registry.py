@@ -47,9 +47,9 @@ def miniature(name: str) -> Any:
 
 @cache
 def names(folder: str) -> tuple[str, ...]:
-    """The plug-ins of a folder, e.g. names("codecs")."""
-    files = (_PACKAGE / folder).glob("*.py")
-    return tuple(sorted(f.stem for f in files if f.stem != "base" and not f.stem.startswith("_")))
+    """The plug-ins of a folder, files or packages, e.g. names("codecs")."""
+    found = [f for f in (_PACKAGE / folder).iterdir() if f.suffix == ".py" or f.is_dir()]
+    return tuple(sorted(f.stem for f in found if f.stem != "base" and not f.stem.startswith("_")))
 
 
 def _plugin(folder: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A model's weights as a file: equal weights give equal bytes.
+"""A trained model as files: equal weights give equal bytes.
 
 Not .keras: that holds a date, zip times and memory addresses, so it is never the same twice.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipeline import files, hardware, params, paths, registry
+from pipeline.errors import PipelineError
+from pipeline.models.base import Shards
 
 if TYPE_CHECKING:
     import keras
@@ -18,7 +22,25 @@ def save(model: keras.Model, folder: Path) -> None:
     model.save_weights(folder / "model.weights.h5")
 
 
-def load(model: keras.Model, folder: Path) -> None:
-    """Puts saved weights into a model of the same build; it cannot be trained further."""
-    model.optimizer = None
-    model.load_weights(folder / "model.weights.h5")
+def trained(settings: params.Params, name: str) -> keras.Model:
+    """A built model with its trained weights; it cannot be trained further.
+
+    Raises:
+      PipelineError: it is not trained yet, or was trained with other params than now.
+    """
+    folder = paths.model(name)
+    if not (folder / "model.json").exists():
+        raise PipelineError(f"{name} is not trained yet. Run `dvc repro train@{name}`.")
+    options, block = settings.recipe_params(name), settings.model(name)
+    if files.read_json(folder / "model.json")["params"] != options.model_dump(mode="json"):
+        raise PipelineError(
+            f"models.{name} in params.yaml differs from what {name} was trained with. "
+            f"Run `dvc repro train@{name}`, or change it back."
+        )
+    with hardware.prepare(settings.seed).scope():
+        model = registry.recipe(block.recipe).build(
+            options, Shards.open(paths.shards(block.corpus))
+        )
+        model.optimizer = None
+        model.load_weights(folder / "model.weights.h5")
+    return model

@@ -102,6 +102,11 @@ _LOADED = {
 }
 
 
+# What a recipe imports in `generate` alone, so that it cannot alter what these stages leave.
+_SAMPLING = ("pipeline/models/_event_sampling.py", "pipeline/nn/sampling.py")
+_UNREACHED = {"train": _SAMPLING, "evaluate": _SAMPLING}
+
+
 def _stage_items():
     settings = params.load(ROOT / "params.yaml")
     blocks = {"fetch": settings.datasets, "shard": settings.corpora, "describe": settings.corpora}
@@ -129,6 +134,7 @@ def test_dvc_watches_all_the_code_of_a_stage(stage, key, facts, loaded):
         path
         for path in closure.closure(modules)
         if not any(path == d or path.startswith(f"{d}/") for d in watched)
+        and path not in _UNREACHED.get(stage, ())
     }
     assert not missing
 

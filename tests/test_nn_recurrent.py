@@ -7,7 +7,7 @@ keras = pytest.importorskip("keras")
 
 import tensorflow as tf  # noqa: E402
 
-from pipeline.nn.recurrent import RecurrentStack, UnpackBits  # noqa: E402
+from pipeline.nn.recurrent.stack import RecurrentStack, UnpackBits  # noqa: E402
 
 
 def random_weights(layer, input_size: int, seed: int = 0, scale: float = 0.7) -> None:

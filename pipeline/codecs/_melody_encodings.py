@@ -76,7 +76,19 @@ class OneHot:
         Raises:
           ValueError: if an event is neither -2, -1 nor a pitch of the range.
         """
-        return self._classes(events)
+        return self._own_classes(events)
+
+    def targets(self, events: np.ndarray) -> np.ndarray:
+        """What the labels of each step mean, as far as it depends on the melody.
+
+        Column 0 is the class of the event itself, were it no repeat; then, for each class of
+        repeats, the class of the event that it stands for at this step. A model's probability of an
+        event is the sum over the labels that mean it.
+
+        Returns:
+          int64 below num_events. Shape [events, 1 + classes of repeats].
+        """
+        return self._own_classes(events)[:, None]
 
     def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Inputs after the events at `positions` of a transposed melody.
@@ -116,6 +128,10 @@ class OneHot:
         """The event that a label means after these events."""
         return label - 2 if label < 2 else label - 2 + self.low
 
+    def _own_classes(self, events: np.ndarray) -> np.ndarray:
+        """Labels of events that are no repeats."""
+        return self._classes(events)
+
     def _classes(self, events: np.ndarray) -> np.ndarray:
         is_pitch = (events >= self.low) & (events < self.high)
         if not np.all(is_pitch | (events == NOTE_OFF) | (events == NO_EVENT)):
@@ -139,7 +155,12 @@ class Lookback(OneHot):
         self.input_size = 3 * self.num_events + 5 + len(_DISTANCES)
 
     def labels(self, events: np.ndarray) -> np.ndarray:
-        return _with_repeats(self._classes(events), events, self.num_events)
+        return _with_repeats(self._own_classes(events), events, self.num_events)
+
+    def targets(self, events: np.ndarray) -> np.ndarray:
+        steps = np.arange(len(events))
+        meant = (events, *(_event_at(events, steps - distance) for distance in _DISTANCES))
+        return np.stack([self._own_classes(e) for e in meant], axis=1)
 
     def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
         upcoming = [_event_at(events, positions + 1 - distance) for distance in _DISTANCES]
@@ -176,17 +197,15 @@ class KeyMelody(Lookback):
         super().__init__(low, high, key)
         self.input_size = (high - low) + 4 + len(_DISTANCES) + 7 + 1 + 12 + 12 + 1
 
-    def labels(self, events: np.ndarray) -> np.ndarray:
-        classes = self._classes(events)
-        num_pitches = self.high - self.low
-        own = np.where(classes < 2, classes + num_pitches, classes - 2)
-        return _with_repeats(own, events, self.num_events)
-
     def event(self, label: int, events: Sequence[int]) -> int:
         num_pitches = self.high - self.low
         if label < num_pitches:
             return self.low + label
         return super().event(label - num_pitches if label < self.num_events else label, events)
+
+    def _own_classes(self, events: np.ndarray) -> np.ndarray:
+        classes = self._classes(events)
+        return np.where(classes < 2, classes + self.high - self.low, classes - 2)
 
     def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
         steps = np.arange(len(events))

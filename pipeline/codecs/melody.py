@@ -54,13 +54,16 @@ def features(options: MelodyOptions) -> dict[str, Feature]:
 
     `<encoding>_labels[i]` is the class of event i given those before it; `<encoding>_inputs[i]`
     holds, from the highest bit of the first byte on, the input bits after event i. Inputs of basic
-    and mono are one-hot labels, so they have none.
+    and mono are one-hot labels, so they have none. `<encoding>_targets[i]` is that class without
+    repeats, then the classes of what either repeat means there: which labels are the same event.
     """
     labels = {f"{name}_labels": Feature((None,), "int64") for name in BY_NAME}
     return {
         "melody": Feature((None,), "int64"),
         "steps_per_bar": Feature((), "int64"),
         **labels,
+        "lookback_targets": Feature((None, 3), "uint8"),
+        "attention_targets": Feature((None, 3), "uint8"),
         "lookback_inputs": Feature((None, 16), "uint8"),
         "attention_inputs": Feature((None, 10), "uint8"),
     }
@@ -164,11 +167,12 @@ def _record(melody: Melody) -> dict[str, Any]:
     in_key = {name: view.transposed(events) for name, view in BY_NAME.items()}
     labels = {f"{name}_labels": view.labels(in_key[name]) for name, view in BY_NAME.items()}
     steps = np.arange(len(events))
-    inputs = {
-        f"{name}_inputs": np.packbits(BY_NAME[name].input_bits(in_key[name], steps), axis=1)
-        for name in ("lookback", "attention")
-    }
-    return {"melody": events, "steps_per_bar": np.int64(melody.steps_per_bar), **labels, **inputs}
+    seen = {}
+    for name in ("lookback", "attention"):
+        view = BY_NAME[name]
+        seen[f"{name}_targets"] = view.targets(in_key[name]).astype(np.uint8)
+        seen[f"{name}_inputs"] = np.packbits(view.input_bits(in_key[name], steps), axis=1)
+    return {"melody": events, "steps_per_bar": np.int64(melody.steps_per_bar), **labels, **seen}
 
 
 def _note_steps(events: list[int]) -> list[tuple[int, int, int]]:

@@ -43,24 +43,24 @@ def memorisation_metrics(
       lengths: of the n-grams whose share is taken, in events.
 
     Returns:
-      For both, "generated_..." and "held_out_...": longest_match (events, the mean) and
-      longest_match_max, nearest_jaccard, and seen_share_<n> for each length.
+      Of the generated ones longest_match (events, the mean) and longest_match_max,
+      nearest_jaccard, and seen_share_<n> for each length; "<metric>_held_out" beside each.
     """
     longest = max((len(sequence) for sequence in generated), default=0)
     held_out = [sequence[:longest] for sequence in held_out]
     # One call for both, because nearly all of its time goes into the training data.
     found = overlap([*generated, *held_out], training, lengths)
     metrics: dict[str, float] = {}
-    for name, part in {
-        "generated": slice(len(generated)),
-        "held_out": slice(len(generated), None),
+    for suffix, part in {
+        "": slice(len(generated)),
+        "_held_out": slice(len(generated), None),
     }.items():
         match = found.longest_match[part]
-        metrics[f"{name}_longest_match"] = float(mean_ignoring_nan(match))
-        metrics[f"{name}_longest_match_max"] = float(match.max(initial=0))
-        metrics[f"{name}_nearest_jaccard"] = float(mean_ignoring_nan(found.nearest_jaccard[part]))
+        metrics[f"longest_match{suffix}"] = float(mean_ignoring_nan(match))
+        metrics[f"longest_match_max{suffix}"] = float(match.max(initial=0))
+        metrics[f"nearest_jaccard{suffix}"] = float(mean_ignoring_nan(found.nearest_jaccard[part]))
         for n, share in found.seen_share.items():
-            metrics[f"{name}_seen_share_{n}"] = float(mean_ignoring_nan(share[part]))
+            metrics[f"seen_share_{n}{suffix}"] = float(mean_ignoring_nan(share[part]))
     return metrics
 
 

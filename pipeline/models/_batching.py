@@ -41,6 +41,26 @@ def shuffled_passes(
     return _parse.parsed(tf.data.Dataset.counter().flat_map(one_pass), spec)
 
 
+def windowed(sequences: tf.data.Dataset, window_steps: int) -> tf.data.Dataset:
+    """Each sequence's consecutive pieces of so many steps, the last of them shorter.
+
+    A loop over steps costs by its length, whatever the number of rows: many short rows are cheaper
+    than few long ones. A piece begins with what preceded it as its first input, but from an empty
+    state.
+
+    Args:
+      sequences: tuples of tensors, one step long for each of the sequence's steps.
+      window_steps: length of a piece.
+    """
+
+    def pieces(*sequence: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.range(0, tf.shape(sequence[0])[0], window_steps)
+        cut = tf.data.Dataset.from_tensor_slices(starts)
+        return cut.map(lambda start: tuple(x[start : start + window_steps] for x in sequence))
+
+    return sequences.flat_map(pieces)
+
+
 def bucketed(sequences: tf.data.Dataset, batch_size: int, width: int) -> tf.data.Dataset:
     """Batches of sequences of similar length, padded with zeros to the same multiple of `width`.
 

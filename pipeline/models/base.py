@@ -28,9 +28,7 @@ class Training(Options):
 
     epochs: int = Field(ge=1, description="most epochs")
     steps_per_epoch: int = Field(ge=1, description="batches between two checkpoints")
-    patience: int = Field(
-        ge=1, description="epochs without a better loss before it stops"
-    )
+    patience: int = Field(ge=1, description="epochs without a better loss before it stops")
     batch_size: int = Field(ge=1, description="examples a training step, all devices together")
     learning_rate: float = Field(gt=0, lt=1, description="of the optimizer, at its peak")
 

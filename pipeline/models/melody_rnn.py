@@ -34,6 +34,14 @@ class Params(Training):
     attention_length: int = Field(
         ge=0, description="steps the first layer attends back to; 0 for none"
     )
+    window_steps: int = Field(
+        ge=0,
+        description="training melodies are cut into pieces of this length; 0 leaves them whole",
+    )
+    warmup_steps: int = Field(ge=0, description="batches in which the learning rate rises from 0")
+    decay_steps: int = Field(
+        ge=0, description="batches in which it then falls to 0 along a cosine; 0: it stays"
+    )
     bucket_steps: int = Field(
         ge=1, description="melodies are batched with others within this many steps of their length"
     )
@@ -44,7 +52,8 @@ def build(params: Params, shards: Shards) -> keras.Model:
     """A compiled functional model: what each step is given -> logits of each step's event."""
     import keras
 
-    from pipeline.nn.recurrent import RecurrentStack
+    from pipeline.models._event_likelihood import EventNll, is_event_likeliest
+    from pipeline.nn.recurrent.stack import RecurrentStack
 
     inputs, vectors = _input_layers(params, shards)
     outputs = RecurrentStack(
@@ -54,29 +63,30 @@ def build(params: Params, shards: Shards) -> keras.Model:
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
     model = keras.Model(inputs, logits, name=f"melody_rnn_{params.encoding}")
     model.compile(
-        optimizer=keras.optimizers.Adam(params.learning_rate, global_clipnorm=params.clip_norm),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        optimizer=keras.optimizers.Adam(_learning_rate(params), global_clipnorm=params.clip_norm),
+        loss=EventNll(),
+        weighted_metrics=[keras.metrics.MeanMetricWrapper(is_event_likeliest, name="accuracy")],
         jit_compile=False,  # measured: XLA takes twice as long for these small loops on a CPU
     )
     return model
 
 
 def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
-    """Batches of melodies of similar length: (inputs, labels, 1 for events and 0 for padding).
+    """Batches of melodies of similar length: (inputs, targets, 1 for events and 0 for padding).
 
     The train split's passes follow each other without a border, so that no batch is short.
     """
     from pipeline.models import _batching
 
     names = _names(params)
-    if split == "train":
-        records = _batching.shuffled_passes(shards, split, names, params.shuffle_window, seed)
-    else:
-        records = read_records(shards, split, names)
-    return _bucketed(_melodies(records, params), params).prefetch(2)
+    if split != "train":
+        melodies = _melodies(read_records(shards, split, names), params)
+        return _bucketed(melodies, params).prefetch(2)
+    records = _batching.shuffled_passes(shards, split, names, params.shuffle_window, seed)
+    melodies = _melodies(records, params)
+    if params.window_steps:
+        melodies = _batching.windowed(melodies, params.window_steps)
+    return _bucketed(melodies, params).prefetch(2)
 
 
 def likelihood(model: keras.Model, shards: Shards, split: str, params: Params) -> Likelihood:
@@ -93,10 +103,10 @@ def other_history(model: keras.Model, shards: Shards, split: str, params: Params
 
 
 def sequences(shards: Shards, split: str, params: Params) -> list[np.ndarray]:
-    """The labels of each melody, int64 [events], in the shards' order."""
-    name = f"{params.encoding}_labels"
-    records = read_records(shards, split, (name,))
-    return [record[name] for record in records.as_numpy_iterator()]
+    """The class of each event of each melody, without repeats: [events], in the shards' order."""
+    name = _target_name(params)
+    records = read_records(shards, split, (name,)).as_numpy_iterator()
+    return [record[name] if record[name].ndim == 1 else record[name][:, 0] for record in records]
 
 
 def generate(
@@ -153,14 +163,33 @@ RECIPE = Recipe(
 )
 
 
+def _learning_rate(params: Params) -> Any:
+    """A constant, or a schedule of the step alone, which a resumed training goes on with."""
+    import keras
+
+    if not params.decay_steps:
+        return params.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if params.warmup_steps else params.learning_rate,
+        decay_steps=params.decay_steps,
+        warmup_target=params.learning_rate if params.warmup_steps else None,
+        warmup_steps=params.warmup_steps,
+    )
+
+
 def _has_bits(params: Params) -> bool:
     """Whether a step's input is a vector of bits in the record, not its label's one-hot."""
     return params.encoding in ("lookback", "attention")
 
 
 def _names(params: Params) -> tuple[str, ...]:
-    labels = f"{params.encoding}_labels"
-    return (labels, f"{params.encoding}_inputs") if _has_bits(params) else (labels,)
+    target = _target_name(params)
+    return (target, f"{params.encoding}_inputs") if _has_bits(params) else (target,)
+
+
+def _target_name(params: Params) -> str:
+    """The field that says which labels mean each event; without repeats, the label itself."""
+    return f"{params.encoding}_{'targets' if _has_bits(params) else 'labels'}"
 
 
 def _input_layers(params: Params, shards: Shards) -> tuple[Any, Any]:
@@ -172,7 +201,7 @@ def _input_layers(params: Params, shards: Shards) -> tuple[Any, Any]:
     import keras
     from keras import ops
 
-    from pipeline.nn.recurrent import UnpackBits
+    from pipeline.nn.recurrent.stack import UnpackBits
 
     if _has_bits(params):
         num_bytes = shards.features[f"{params.encoding}_inputs"].shape[-1]
@@ -184,42 +213,43 @@ def _input_layers(params: Params, shards: Shards) -> tuple[Any, Any]:
 
 
 def _melodies(records: tf.data.Dataset, params: Params) -> tf.data.Dataset:
-    """Records -> (what each step is given, labels), both one step long an event."""
+    """Records -> (what each step is given, targets), both one step long an event."""
     import tensorflow as tf
 
-    labels_name = f"{params.encoding}_labels"
-
     def shifted(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        labels = tf.cast(record[labels_name], tf.int32)
+        targets = tf.cast(record[_target_name(params)], tf.int32)
         if _has_bits(params):
             given = record[f"{params.encoding}_inputs"]
-            return tf.concat([tf.zeros_like(given[:1]), given[:-1]], axis=0), labels
-        return tf.concat([[0], labels[:-1] + 1], axis=0), labels
+            return tf.concat([tf.zeros_like(given[:1]), given[:-1]], axis=0), targets
+        return tf.concat([[0], targets[:-1] + 1], axis=0), targets[:, None]
 
     return records.map(shifted)
 
 
 def _bucketed(melodies: tf.data.Dataset, params: Params) -> tf.data.Dataset:
-    """Batches of (given, labels, weights, ...)."""
+    """Batches of (given, targets, weights, ...)."""
     import tensorflow as tf
 
     from pipeline.models import _batching
 
     weighted = melodies.map(
-        lambda given, labels, *rest: (given, labels, tf.ones_like(labels, tf.float32), *rest)
+        lambda given, targets, *rest: (
+            *(given, targets, tf.ones_like(targets[:, 0], tf.float32)),
+            *rest,
+        )
     )
     return _batching.bucketed(weighted, params.batch_size, params.bucket_steps)
 
 
 def _with_histories_of(melodies: tf.data.Dataset, others: tf.data.Dataset) -> tf.data.Dataset:
-    """Each melody's labels with another's inputs, cut or filled with zeros to its length."""
+    """Each melody's targets with another's inputs, cut or filled with zeros to its length."""
     import tensorflow as tf
 
     def swapped(own: Any, other: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        labels, given = own[1], other[0][: tf.shape(own[1])[0]]
-        missing = tf.shape(labels)[0] - tf.shape(given)[0]
+        targets, given = own[1], other[0][: tf.shape(own[1])[0]]
+        missing = tf.shape(targets)[0] - tf.shape(given)[0]
         padding = [[0, missing]] + [[0, 0]] * (given.shape.rank - 1)
-        return tf.pad(given, padding), labels
+        return tf.pad(given, padding), targets
 
     return tf.data.Dataset.zip(melodies, others).map(swapped)
 
@@ -227,17 +257,18 @@ def _with_histories_of(melodies: tf.data.Dataset, others: tf.data.Dataset) -> tf
 def _likelihood(model: keras.Model, melodies: tf.data.Dataset, params: Params) -> Likelihood:
     import tensorflow as tf
 
+    from pipeline.models._event_likelihood import event_nll, is_event_likeliest
+
     @tf.function(reduce_retracing=True)
-    def scores(given: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> list[tf.Tensor]:
+    def scores(given: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> list[tf.Tensor]:
         logits = model(given, training=False)
-        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        correct = tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32)
+        nll, correct = event_nll(targets, logits), is_event_likeliest(targets, logits)
         return [tf.reduce_sum(x * weights, axis=1) for x in (nll, tf.ones_like(nll), correct)]
 
     numbered = melodies.enumerate().map(lambda index, melody: (*melody, index))
     rows = [
-        (index.numpy(), *(x.numpy() for x in scores(given, labels, weights)))
-        for given, labels, weights, index in _bucketed(numbered, params).prefetch(2)
+        (index.numpy(), *(x.numpy() for x in scores(given, targets, weights)))
+        for given, targets, weights, index in _bucketed(numbered, params).prefetch(2)
     ]
     index, nll, num_events, num_correct = (
         np.concatenate(column) for column in zip(*rows, strict=True)

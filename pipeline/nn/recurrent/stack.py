@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.nn.attention_lstm import Weights, attention_lstm
+from pipeline.nn.recurrent.attention_lstm import Weights, attention_lstm
 
 
 class RecurrentStack(keras.layers.Layer):
@@ -110,7 +110,7 @@ class RecurrentStack(keras.layers.Layer):
 
 
 # The attention loop is compiled anew for each number of rows: few different ones must occur.
-_ROWS = 16
+_ROWS = 8
 
 
 def _with_rows(values: Any, num_rows: Any) -> Any:
