@@ -32,8 +32,10 @@ mlflow: $(VENV)/installed
 bench: $(VENV)/installed
 	python -m benchmarks
 
+# What is made from params.yaml and committed: the editors' schema, and README's picture.
 schema: $(VENV)/installed
 	python -m pipeline.check --write-schema
+	python -m pipeline.report --dag docs/dag.svg
 
 # The installer comes first, by hash too; it then installs the rest in seconds and compiles it.
 $(VENV)/installed: requirements.lock requirements-installer.lock

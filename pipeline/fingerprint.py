@@ -9,9 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import files, params, paths
-
-_PACKAGE = paths.ROOT / "pipeline"
+from pipeline import closure, files, params, paths
 
 
 def of_training(settings: params.Params, name: str) -> str:
@@ -33,9 +31,9 @@ def corpus_digest(corpus: str) -> str:
 
 
 def code_digests(settings: params.Params, name: str) -> dict[str, str]:
-    block = settings.model(name)
-    modules = [_PACKAGE / "models" / f"{block.recipe}.py", _PACKAGE / "nn" / f"{block.nn}.py"]
-    return {str(m.relative_to(paths.ROOT)): files.sha256_file(m) for m in modules}
+    """The modules of the recipe and of what it is built of."""
+    modules = sorted(closure.closure([f"pipeline.models.{settings.model(name).recipe}"]))
+    return {module: files.sha256_file(paths.ROOT / module) for module in modules}
 
 
 def locked_outs() -> dict[str, str]:

@@ -206,9 +206,27 @@ def _template() -> Any:
     return environment.get_template("report.html.j2")
 
 
+def dag_picture() -> str:
+    """The DAG as an SVG file of its own, for README; it needs no page's style sheet."""
+    style = (
+        "<style>text{font:12px system-ui,sans-serif;fill:#444}.name{font-weight:600;fill:#111}"
+        ".box{fill:#f6f7f9;stroke:#8a94a6;rx:5}.arrow{fill:none;stroke:#5b6b82;stroke-width:1.4}"
+        "</style>"
+    )
+    drawn = str(_dag(params.load(paths.PARAMS)))
+    head, _, rest = drawn.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+
+
 def _command() -> None:
-    argparse.ArgumentParser(prog="python -m pipeline.report", description=__doc__).parse_args()
-    main()
+    parser = argparse.ArgumentParser(prog="python -m pipeline.report", description=__doc__)
+    parser.add_argument("--dag", type=Path, metavar="SVG", help="only draw the DAG to this file")
+    arguments = parser.parse_args()
+    if arguments.dag:
+        with files.atomic_open(arguments.dag, "w") as file:
+            file.write(dag_picture())
+    else:
+        main()
 
 
 if __name__ == "__main__":

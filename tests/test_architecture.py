@@ -62,9 +62,10 @@ def test_stages_name_no_plugin(path):
     assert not closure.imports(path) & plugins
 
 
-@pytest.mark.parametrize(
-    "path", [p for f in ("codecs", "readers", "metrics", "baselines") for p in _modules(f"pipeline/{f}/*.py")]
-)  # fmt: skip
+LIGHT = ("codecs", "readers", "metrics", "baselines")
+
+
+@pytest.mark.parametrize("path", [p for f in LIGHT for p in _modules(f"pipeline/{f}/*.py")])
 def test_no_tensorflow_below_the_models(path):
     imported = {
         alias.name.partition(".")[0]
@@ -80,12 +81,14 @@ def test_no_tensorflow_below_the_models(path):
 
 
 def test_only_tracking_imports_mlflow():
-    importing = [p for p in _modules() if re.search(r"^\s*(from|import) mlflow", (ROOT / p).read_text(), re.M)]  # fmt: skip
+    pattern = re.compile(r"^\s*(from|import) mlflow", re.M)
+    importing = [path for path in _modules() if pattern.search((ROOT / path).read_text())]
     assert importing == ["pipeline/tracking.py"]
 
 
 def test_every_plugin_is_named_as_its_file():
-    for folder, get in (("datasets", registry.dataset), ("codecs", registry.codec), ("models", registry.recipe)):  # fmt: skip
+    kinds = {"datasets": registry.dataset, "codecs": registry.codec, "models": registry.recipe}
+    for folder, get in kinds.items():
         for name in registry.names(folder):
             assert get(name).name == name
 
@@ -161,7 +164,10 @@ def _loaded_by(command):
     return {name.partition(".")[0] for name in result.stdout.split()}
 
 
-HEAVY = {"tensorflow", "keras", "mlflow", "librosa", "music21", "matplotlib", "pandas", "scipy", "IPython", "numba"}  # fmt: skip
+HEAVY = {
+    *("tensorflow", "keras", "mlflow", "librosa", "music21"),
+    *("matplotlib", "pandas", "scipy", "IPython", "numba"),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

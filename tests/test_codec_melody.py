@@ -350,6 +350,19 @@ def assert_encodings_equal(record, melody):
             assert not bits[:, view.input_size :].any()
             values = [oracle.events_to_input(squashed, i) for i in range(len(squashed))]
             np.testing.assert_array_equal(view.values(bits[:, : view.input_size]), values, name)
+            assert_targets_mean_what_labels_mean(record[f"{name}_targets"], oracle, list(squashed))
+
+
+def assert_targets_mean_what_labels_mean(targets, oracle, events):
+    """The event's own class, and for each class of repeats the class of the event it stands for."""
+    num_events = oracle.num_classes - 2
+    assert targets.max() < num_events
+    for i, (own, *repeats) in enumerate(targets.tolist()):
+        before = events[:i]
+        assert oracle.class_index_to_event(own, before) == events[i]
+        for repeat, stands_for in enumerate(repeats):
+            meant = oracle.class_index_to_event(num_events + repeat, before)
+            assert oracle.class_index_to_event(stands_for, before) == meant
 
 
 def oracle_melodies(sequence, options, use_top_line=False):

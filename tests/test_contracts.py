@@ -75,7 +75,9 @@ def test_a_catalogue_is_in_key_order_with_known_members(name, raw):
     assert all(entry.split in (None, "train", "validation", "test") for entry in entries)
 
 
-@pytest.mark.parametrize("name", [c for c in SETTINGS.corpora if SETTINGS.corpora[c].dataset in MINIATURES])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", [name for name, corpus in SETTINGS.corpora.items() if corpus.dataset in MINIATURES]
+)
 def test_a_codec_keeps_its_law(name, raw):
     """decode, then encode, changes nothing; records are as declared; the writer takes them."""
     corpus = SETTINGS.corpora[name]

@@ -169,8 +169,8 @@ def test_generated_stand_beside_held_out_of_no_greater_length():
     held_out = [np.concatenate([rng.integers(0, 4, 100), training[0]]) for _ in range(3)]
     metrics = memorisation_metrics(generated, held_out, training, (8,))
     assert sorted(metrics) == sorted(
-        f"{name}_{metric}"
-        for name in ("generated", "held_out")
+        f"{metric}{suffix}"
+        for suffix in ("", "_held_out")
         for metric in ("longest_match", "longest_match_max", "nearest_jaccard", "seen_share_8")
     )
     assert metrics["longest_match_max"] == 100
