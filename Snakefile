@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+# For the kubernetes profile: an image of yours with this project installed takes its place.
 container: "docker://python:3.11-slim"
 
 
@@ -23,8 +24,6 @@ rule write_shard:
         sidecar="shards/{shard}.json",
     log:
         "logs/{shard}.log",
-    resources:
-        mem_mb=2000,
     params:
         python=sys.executable,
     shell:

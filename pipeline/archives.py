@@ -5,13 +5,16 @@ A member is addressed as "<archive file>!<member>", the archive relative to data
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import PipelineError
 
 # A member that claims more than this is refused: no single item of any dataset comes near it.
 MAX_MEMBER_BYTES = 2 * 1024**3
@@ -24,12 +27,13 @@ def members(archive: Path) -> Iterator[str]:
       PipelineError: the file is neither a zip nor a tar, or holds a name that leaves it (`..`, an
         absolute path).
     """
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            yield from (_safe(i.filename, archive) for i in zipped.infolist() if not i.is_dir())
-        return
-    with _open_tar(archive) as tar:
-        yield from (_safe(m.name, archive) for m in tar if m.isfile())
+    with _whole(archive):
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped:
+                yield from (_safe(i.filename, archive) for i in zipped.infolist() if not i.is_dir())
+            return
+        with tarfile.open(archive, "r|*") as tar:
+            yield from (_safe(m.name, archive) for m in tar if m.isfile())
 
 
 def read(raw: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -41,28 +45,32 @@ def read(raw: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
       raw: data/raw/<dataset>.
       wanted: "<archive file>!<member>" for each.
 
+    A member that is not there, or is no plain file, is left out.
+
     Raises:
-      PipelineError: a wanted member is not there, or is not a plain file of a sane size.
+      PipelineError: a member claims an absurd size.
     """
     by_archive: dict[str, set[str]] = defaultdict(set)
     for locator in wanted:
         archive, _, member = locator.partition("!")
         by_archive[archive].add(member)
     for archive in sorted(by_archive):
-        missing = set(by_archive[archive])
-        for name, data in _read_archive(raw / archive, by_archive[archive]):
-            missing.discard(name)
-            yield f"{archive}!{name}", data
-        if missing:
-            raise PipelineError(
-                f"{raw / archive} has no member {min(missing)!r} (and {len(missing) - 1} more), "
-                "which its catalogue names. Delete it and run `dvc repro` to fetch it again."
-            )
+        with _whole(raw / archive):
+            for name, data in _read_archive(raw / archive, by_archive[archive]):
+                yield f"{archive}!{name}", data
 
 
 def read_text(raw: Path, locator: str, encoding: str = "utf-8") -> str:
-    """One member as text."""
-    return next(read(raw, [locator]))[1].decode(encoding)
+    """One member as text.
+
+    Raises:
+      PipelineError: it is not there.
+    """
+    for _, data in read(raw, [locator]):
+        return data.decode(encoding)
+    raise PipelineError(
+        f"{raw} has no member {locator!r}. Delete the archive, and run `dvc repro`."
+    )
 
 
 def _read_archive(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
@@ -73,7 +81,7 @@ def _read_archive(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]
                 yield name, zipped.read(name)
         return
     left = set(wanted)
-    with _open_tar(archive) as tar:
+    with tarfile.open(archive, "r|*") as tar:
         for member in tar:
             if member.name not in left or not member.isfile():
                 continue
@@ -87,13 +95,15 @@ def _read_archive(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]
                 return
 
 
-def _open_tar(archive: Path) -> tarfile.TarFile:
+@contextmanager
+def _whole(archive: Path) -> Iterator[None]:
+    """Says of an archive that is cut off, damaged, encrypted or none at all what it is."""
     try:
-        return tarfile.open(archive, "r|*")
-    except (tarfile.TarError, EOFError, OSError) as error:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise PipelineError(
-            f"{archive} is neither a zip nor a tar archive ({error}). Delete it and run "
-            "`dvc repro` to fetch it again."
+            f"{archive} is damaged, or neither a zip nor a tar archive ({error}). Delete it and "
+            "run `dvc repro` to fetch it again."
         ) from error
 
 
@@ -108,4 +118,7 @@ def _safe(name: str, archive: Path) -> str:
 
 def _check_size(name: str, num_bytes: int) -> None:
     if num_bytes > MAX_MEMBER_BYTES:
-        raise Rejected("too_large_member", f"{name} claims {num_bytes} bytes")
+        raise PipelineError(
+            f"{name} claims {num_bytes} bytes, and no item of a dataset has more than "
+            f"{MAX_MEMBER_BYTES}. Do not use this archive; get it from its publisher."
+        )

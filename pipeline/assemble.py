@@ -84,6 +84,7 @@ def _describe(
         "options": options.model_dump(mode="json"),
         "source": manifest["source"],
         "notice": manifest["notice"],
+        "licence": manifest["licence"],
         "files": manifest["files"],
         "about": _about(dataset, settings.dataset_options(corpus.dataset)),
         "features": {k: {**vars(f), "shape": list(f.shape)} for k, f in features.items()},
@@ -172,7 +173,7 @@ def _write_tfds_metadata(out: Path, corpus: dict[str, Any]) -> None:
         description=f"{about['title']} {about['version']}, {corpus['codec']}. {corpus['notice']}",
         citation=about["citation"],
         homepage=about["homepage"],
-        license=about["licence"],
+        license=corpus["licence"],
         check_data=False,  # that looks at one example of one split; tests read them all
     )
 

@@ -53,19 +53,33 @@ def _missing_parts() -> Iterator[str]:
 
 def _mistakes(settings: params.Params) -> Iterator[str]:
     """Every block under every profile: a switch of profile must not be what finds a mistake."""
+    names = list(_name_mistakes(settings))
+    yield from names
     for name in settings.datasets:
-        yield from _caught(registry.dataset, name)
         yield from _source_mistakes(settings, name)
+    if names:  # what is under them cannot be checked
+        return
+    said = set()
+    for profile in ("full", "demo", "smoke"):  # a mistake in `full` shows in the others again
+        for mistake in _profile_mistakes(settings.model_copy(update={"profile": profile})):
+            for line in mistake.splitlines():
+                if line.replace(f".{profile}", "", 1) not in said:
+                    said.add(line.replace(f".{profile}", "", 1))
+                    yield line
+
+
+def _name_mistakes(settings: params.Params) -> Iterator[str]:
+    judges = [m for m in registry.names("metrics") if hasattr(registry.metrics(m), "MEDIUM")]
+    for name in settings.datasets:
+        yield from _unknown(f"datasets.{name}", name, registry.names("datasets"))
     for name, corpus in settings.corpora.items():
-        yield from _caught(registry.codec, corpus.codec)
         yield from _unknown(f"corpora.{name}.dataset", corpus.dataset, settings.datasets)
+        yield from _unknown(f"corpora.{name}.codec", corpus.codec, registry.names("codecs"))
     for name, model in settings.models.items():
-        yield from _caught(registry.recipe, model.recipe)
+        yield from _unknown(f"models.{name}.recipe", model.recipe, registry.names("models"))
         yield from _unknown(f"models.{name}.corpus", model.corpus, settings.corpora)
         yield from _unknown(f"models.{name}.nn", model.nn, registry.names("nn"))
-        yield from _unknown(f"models.{name}.metrics", model.metrics, registry.names("metrics"))
-    for profile in get_args(params.Profile):
-        yield from _profile_mistakes(settings.model_copy(update={"profile": profile}))
+        yield from _unknown(f"models.{name}.metrics", model.metrics, judges)
 
 
 def _profile_mistakes(settings: params.Params) -> Iterator[str]:
@@ -84,6 +98,11 @@ def _source_mistakes(settings: params.Params, name: str) -> Iterator[str]:
     if not (paths.ROOT / block.reads).exists():
         yield f"params.yaml: datasets.{name}.reads={block.reads}: no such path. Correct it."
     if block.source in ("auto", "demo", "official"):
+        if block.source != "official" and name not in registry.names("miniatures"):
+            yield (
+                f"params.yaml: datasets.{name}.source={block.source}: there is no miniature of it. "
+                "Name a directory."
+            )
         return
     if not (paths.ROOT / block.source).exists():
         yield (

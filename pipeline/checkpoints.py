@@ -7,12 +7,14 @@ curves. The order of the data is a function of the seed and the step, so it need
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from pipeline import files, tracking
+from pipeline.errors import PipelineError
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -36,9 +38,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """The epoch of the lowest validation loss, from 1; the first of equals."""
+        """The epoch of the lowest validation loss, from 1; the first of equals, never a NaN."""
         losses = [row["val_loss"] for row in self.history]
-        return int(np.argmin(losses)) + 1
+        return int(np.argmin([x if math.isfinite(x) else math.inf for x in losses])) + 1
 
     @property
     def is_finished(self) -> bool:
@@ -60,7 +62,13 @@ class Checkpoints(keras.callbacks.Callback):
         model.set_weights(self.best)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(row["loss"]):
+            raise PipelineError(
+                f"the loss of epoch {epoch + 1} is {row['loss']}: training diverged. Lower the "
+                "model's learning_rate or clip_norm in params.yaml."
+            )
+        self.history.append(row)
         if self.best_epoch == self.num_epochs:
             self.best = self.model.get_weights()
         self._save()

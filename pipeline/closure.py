@@ -34,6 +34,9 @@ HARMLESS = frozenset(
     )
 )
 
+# What recipes import in `generate` alone: it cannot alter a trained model or its likelihoods.
+ONLY_SAMPLING = frozenset({"pipeline/models/_event_sampling.py", "pipeline/nn/sampling.py"})
+
 
 def closure(modules: Iterable[str]) -> set[str]:
     """The project's files that decide what these do, themselves included.

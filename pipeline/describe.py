@@ -108,7 +108,8 @@ def _card(corpus: dict[str, Any], metrics: dict[str, Any]) -> str:
             f"# {corpus['name']}: {about['title']} {about['version']} as {corpus['codec']}",
             "",
             f"- Source: **{corpus['source']}**. {corpus['notice']}".rstrip(),
-            f"- Licence: {about['licence']}",
+            f"- Licence of these files: {corpus['licence']}",
+            f"- Licence of the dataset as published: {about['licence']}",
             f"- Citation: {about['citation']}",
             f"- Home: {about['homepage']}",
             f"- Inputs: {metrics['num_inputs']}, accepted {metrics['num_accepted']}, rejected "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import sys
 import time
@@ -48,7 +49,7 @@ def fetch(urls: Sequence[str], path: Path, num_bytes: int | None, checksum: str 
                 failures.append(f"{url}: HTTP {error.code} {error.reason}")
                 if error.code < 500 and error.code != 429:
                     break
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 failures.append(f"{url}: {error}")
             time.sleep(min(2**attempt, 30))
     raise PipelineError(
@@ -92,10 +93,7 @@ def _download(url: str, part: Path) -> None:
         raise
     with response:
         if response.headers.get_content_type() == "text/html":
-            raise PipelineError(
-                f"{url} answered with a web page, not with {part.stem}. Open it in a browser, "
-                "fetch the file by hand, and name its directory as the source."
-            )
+            raise OSError("a web page came instead of the file; fetch it by hand in a browser")
         expected = response.headers.get("Content-Length")
         with open(part, "ab" if response.status == 206 else "wb") as file:
             received = _copy(response, file, part.stem, int(expected) if expected else None)

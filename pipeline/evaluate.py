@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,8 @@ def main(name: str) -> None:
     metrics: dict[str, Any] = {"source": _source(shards), "profile": settings.profile}
     if recipe.likelihood:
         metrics |= _likelihoods(settings, name, recipe, shards, out)
+    else:
+        _write_baselines(out / "plots" / "baselines.csv", {})  # DVC wants the file all the same
     sequences = _note_sequences(settings, name, shards)
     metrics |= _musical(settings, block.metrics, sequences, out)
     metrics |= _memorisation(block.metrics, sequences)
@@ -78,16 +79,21 @@ def _best_baseline(recipe: Recipe, shards: Shards, options: Any, out: Any) -> Li
     """The baseline of the lowest nll on the held-out examples themselves: generous to it."""
     assert recipe.sequences
     train, test = (recipe.sequences(shards, split, options) for split in ("train", "test"))
+    # No larger vocabulary than what occurs, the held-out examples included: generous to it, too.
     num_classes = 1 + max(int(s.max()) for s in (*train, *test))
     found = {b: registry.baseline(b).evaluate(train, test, num_classes) for b in recipe.baselines}
-    with files.atomic_open(out / "plots" / "baselines.csv", "w") as file:
+    _write_baselines(out / "plots" / "baselines.csv", found)
+    best = min(found.values(), key=lambda b: b.nll.sum())
+    return Likelihood(best.nll, best.num_events, best.num_correct)
+
+
+def _write_baselines(path: Path, found: dict[str, Any]) -> None:
+    with files.atomic_open(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["order", "baseline", "nll"])
         for baseline, result in found.items():
             for (smoothing, order), nll in sorted(result.table.items()):
                 writer.writerow([order, f"{baseline}, {smoothing}", f"{nll:.6f}"])
-    best = min(found.values(), key=lambda b: b.nll.sum())
-    return Likelihood(best.nll, best.num_events, best.num_correct)
 
 
 def _note_sequences(settings: params.Params, name: str, shards: Shards) -> dict[str, list[Any]]:
@@ -119,7 +125,7 @@ def _musical(
     judge = registry.metrics(medium)
     values: dict[str, dict[str, np.ndarray]] = {}
     for which, found in sequences.items():
-        few = itertools.islice(found, evaluate.num_references)
+        few = found if which == "generated" else found[: evaluate.num_references]
         rows = [judge.musical_metrics(judge.notes_of(s, STEPS_PER_BEAT)) for s in few]
         values[which] = {m: np.array([row[m] for row in rows], np.float64) for m in rows[0]}
     metrics: dict[str, Any] = {"num_samples": len(sequences["generated"])}

@@ -21,22 +21,30 @@ def main(name: str) -> None:
         if source == "demo":
             miniature = registry.miniature(name)
             miniature.build(out, options, settings.seed)
-            notice = miniature.NOTICE
+            notice, licence = miniature.NOTICE, " ".join(miniature.LICENCE.split())
         elif source == "official":
             _fetch_official(dataset, options, out)
-            notice = ""
+            notice, licence = "", dataset.licence
         else:
             _fetch_local(name, dataset, options, paths.ROOT / source, out)
-            notice = f"A copy of {source}."
-        files.write_json(out / "manifest.json", _manifest(dataset, source, notice, out))
+            notice, licence = "Files of the user's own.", dataset.licence
+            # An absolute path would make equal data different on another machine.
+            source = "own files" if Path(source).is_absolute() else source
+        files.write_json(out / "manifest.json", _manifest(dataset, source, notice, licence, out))
 
 
 def _fetch_official(dataset: Dataset, options: object, out: Path) -> None:
-    for published in dataset.sources(options):
-        partial = paths.work("fetch", dataset.name) / published.file
-        download.fetch(published.urls, partial, published.num_bytes, published.checksum)
-        # Moved, not copied: some are 100 GB. Only a finished, checked file ever leaves .work.
-        shutil.move(partial, out / published.file)
+    """All are there before the first is moved: what failed half-way is still in .work."""
+    published, work = dataset.sources(options), paths.work("fetch", dataset.name)
+    if not published:
+        raise PipelineError(
+            f"datasets.{dataset.name}.source=official: nothing is published under that name. "
+            "Name a directory of your own."
+        )
+    for source in published:
+        download.fetch(source.urls, work / source.file, source.num_bytes, source.checksum)
+    for source in published:
+        shutil.move(work / source.file, out / source.file)  # not copied: some are 100 GB
 
 
 def _fetch_local(name: str, dataset: Dataset, options: object, source: Path, out: Path) -> None:
@@ -47,6 +55,8 @@ def _fetch_local(name: str, dataset: Dataset, options: object, source: Path, out
             f"datasets.{name}.source={source}: there is no such file or directory. Correct it, "
             "or set it to auto."
         )
+    if not wanted and not source.is_dir():
+        raise PipelineError(f"datasets.{name}.source={source} is no directory. Name one.")
     if not wanted:
         _pack(source, out / f"{name}.zip")
         return
@@ -74,12 +84,15 @@ def _pack(directory: Path, archive: Path) -> None:
                 shutil.copyfileobj(source, target, 1 << 20)
 
 
-def _manifest(dataset: Dataset, source: str, notice: str, out: Path) -> dict[str, object]:
+def _manifest(
+    dataset: Dataset, source: str, notice: str, licence: str, out: Path
+) -> dict[str, object]:
     return {
         "dataset": dataset.name,
         "version": dataset.version,
         "source": source,
         "notice": notice,
+        "licence": licence,
         "files": {
             file.name: {"num_bytes": file.stat().st_size, "sha256": files.sha256_file(file)}
             for file in sorted(out.iterdir())

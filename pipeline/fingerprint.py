@@ -31,8 +31,9 @@ def corpus_digest(corpus: str) -> str:
 
 
 def code_digests(settings: params.Params, name: str) -> dict[str, str]:
-    """The modules of the recipe and of what it is built of."""
-    modules = sorted(closure.closure([f"pipeline.models.{settings.model(name).recipe}"]))
+    """The modules of training, of the recipe, and of what it is built of."""
+    recipe = f"pipeline.models.{settings.model(name).recipe}"
+    modules = sorted(closure.closure(["pipeline.train", recipe]) - closure.ONLY_SAMPLING)
     return {module: files.sha256_file(paths.ROOT / module) for module in modules}
 
 

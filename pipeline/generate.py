@@ -92,20 +92,26 @@ def primer(settings: params.Params, name: str, text: str) -> tuple[int, ...]:
     codec, codec_options = _codec(settings, name)
     encoding = settings.recipe_params(name).encoding  # type: ignore[attr-defined]
     try:
-        if text.replace(",", "").replace(" ", "").isdigit():
-            note_sequence = _quarters([int(pitch) for pitch in text.split(",")])
-        else:
-            note_sequence = midi.read(Path(text).read_bytes())
+        pitches = _pitches(text)
+        note_sequence = _quarters(pitches) if pitches else midi.read(Path(text).read_bytes())
         example = Example(key=text, note_sequence=note_sequence)
         return tuple(codec.primer(example, codec_options, encoding))
-    except FileNotFoundError:
+    except OSError as error:
         raise PipelineError(
-            f"--primer={text}: there is no such file. Give a MIDI file, or pitches like 60,62,64."
+            f"--primer={text}: {error.strerror}. Give a MIDI file, or pitches like 60,62,64."
         ) from None
     except Rejected as problem:
         raise PipelineError(
             f"--primer={text}: {problem}. Give a MIDI file with a melody."
         ) from None
+
+
+def _pitches(text: str) -> list[int]:
+    """The numbers of "60,62,64"; none if it is no such list, and so a path."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        return []
 
 
 def _quarters(pitches: list[int]) -> Any:
@@ -152,7 +158,10 @@ def _parser() -> argparse.ArgumentParser:
         help="below 1 safer, above 1 wilder, 0 always the likeliest (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--top-k", type=int, default=0, help="sample from the K likeliest classes (default: all)"
+        "--top-k",
+        type=_not_negative_int,
+        default=0,
+        help="sample from the K likeliest classes (default: all)",
     )
     parser.add_argument(
         "--beam-size", type=_positive, default=1, help="hypotheses of a beam search (default: none)"
@@ -167,6 +176,12 @@ def _positive(text: str) -> int:
     return value
 
 
+def _not_negative_int(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
 def _not_negative(text: str) -> float:
     if (value := float(text)) < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
@@ -174,8 +189,12 @@ def _not_negative(text: str) -> float:
 
 
 def _command() -> None:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
     if arguments.out is None:
+        given = {**vars(arguments), "model": None}
+        if given != {**vars(parser.parse_args([arguments.model])), "model": None}:
+            parser.error("name a directory with --out; without it this is the DVC stage")
         main(arguments.model)
         return
     settings = params.load()

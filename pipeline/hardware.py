@@ -1,4 +1,7 @@
-"""Which device computes, and how: the only place that decides it. Nothing here enters dvc.lock."""
+"""Which device computes, and how: the only place that decides it.
+
+No setting of it is a DVC param; what it decides may still show in the last bits of trained weights.
+"""
 
 from __future__ import annotations
 

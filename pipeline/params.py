@@ -50,14 +50,20 @@ class CorpusBlock(ProfiledBlock):
     codec: str
 
 
+class NumShards(Options):
+    """TFRecord files of each split."""
+
+    train: int = Field(ge=1, le=99_999)
+    validation: int = Field(ge=1, le=99_999)
+    test: int = Field(ge=1, le=99_999)
+
+
 class CorpusOptions(Options):
     """Effective values of corpora.<name>."""
 
     validation_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
     test_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
-    num_shards: dict[Literal["train", "validation", "test"], int] = Field(
-        description="TFRecord files a split"
-    )
+    num_shards: NumShards
     options: Block = Field(description="of the codec")
 
 

@@ -40,7 +40,7 @@ def shards_of(
     shards: dict[str, list[Entry]] = {
         shard_name(split, i, options): []
         for split in SPLITS
-        for i in range(options.num_shards[split])  # type: ignore[index]
+        for i in range(getattr(options.num_shards, split))
     }
     rejected = []
     for item in catalogue:
@@ -50,14 +50,14 @@ def shards_of(
             rejected.append((key, problem))
             continue
         split = split_of(item, options)
-        count = options.num_shards[split]  # type: ignore[index]
+        count = getattr(options.num_shards, split)
         index = int(_fraction(f"shard:{item.key}") * count)
         shards[shard_name(split, index, options)].append(item)
     return shards, rejected
 
 
 def shard_name(split: str, index: int, options: CorpusOptions) -> str:
-    return f"{split}-{index:05d}-of-{options.num_shards[split]:05d}"  # type: ignore[index]
+    return f"{split}-{index:05d}-of-{getattr(options.num_shards, split):05d}"
 
 
 def write(folder: Path, shards: Mapping[str, list[Entry]], common: Mapping[str, Any]) -> None:

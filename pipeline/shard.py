@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def _fan_out(work: Path, shards: list[str], lock: IO[str]) -> None:
     still hold it. Its own lock is left out since it survives a kill.
     """
     files.write_json(work / "config.json", {"shards": shards})
+    shutil.rmtree(work / "logs", ignore_errors=True)  # an earlier run's words are not this one's
     profile = os.environ.get("PIPELINE_PROFILE", "default")
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.SNAKEFILE)),

@@ -79,7 +79,7 @@ class Run:
 @_quietly
 def log_evaluation(settings: params.Params, model: str, metrics: Mapping[str, Any]) -> None:
     """Adds final metrics, and the hash of the model, to the run that trained it."""
-    digest = files.read_json(paths.model(model) / "model.json")["fingerprint"]
+    digest = fingerprint.of_training(settings, model)
     runs = _runs(settings, digest)
     if runs:
         run_id = runs[0].info.run_id

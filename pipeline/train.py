@@ -55,13 +55,13 @@ def main(name: str) -> None:
             verbose=console.keras_verbosity(),
         )
     checkpoints.use_best(model)
-    _save(settings, name, model, shards, digest)
+    _save(settings, name, model, shards)
     metrics = _report(name, model, checkpoints)
     run.finish(metrics)
     shutil.rmtree(paths.work("train", name), ignore_errors=True)
 
 
-def _save(settings: params.Params, name: str, model: Any, shards: Shards, digest: str) -> None:
+def _save(settings: params.Params, name: str, model: Any, shards: Shards) -> None:
     block = settings.model(name)
     with files.atomic_directory(paths.model(name)) as out:
         weights.save(model, out)
@@ -72,7 +72,6 @@ def _save(settings: params.Params, name: str, model: Any, shards: Shards, digest
                 "recipe": block.recipe,
                 "corpus": block.corpus,
                 "source": files.read_json(shards.path / "corpus.json")["source"],
-                "fingerprint": digest,
                 "params": settings.recipe_params(name).model_dump(mode="json"),
             },
         )

@@ -60,6 +60,7 @@ def _encoded(
     """Each entry's records, as soon as the archive has given all its members."""
     for entry, blobs in _gathered(raw, entries):
         try:
+            _check_whole(entry, blobs)
             records = codec.encode(dataset.load(entry, blobs), options)
         except Rejected as problem:
             rejected.append((entry.key, problem.reason, problem.detail))
@@ -84,6 +85,14 @@ def _gathered(raw: Path, entries: list[Entry]) -> Iterator[tuple[Entry, dict[str
             missing[index] -= 1
             if not missing[index]:
                 yield entries[index], blobs.pop(index)
+    for index in +missing:
+        yield entries[index], blobs.get(index, {})
+
+
+def _check_whole(entry: Entry, blobs: dict[str, bytes]) -> None:
+    absent = sorted(set(entry.members) - blobs.keys())
+    if absent:
+        raise Rejected("missing_member", f"{absent[0]} is not in its archive")
 
 
 def _command() -> None:

@@ -187,7 +187,9 @@ def test_a_person_generates_from_a_primer(clone, tmp_path):
     assert "1 tunes" in again.stdout
     bad = _run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
     assert bad.returncode == 2
-    assert "no such file" in bad.stderr
+    assert "No such file" in bad.stderr
+    bad = _run(clone, *command, "--num", "8", check=False)
+    assert "--out" in bad.stderr
 
 
 def test_tracking_that_fails_stops_nothing(clone):

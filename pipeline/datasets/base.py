@@ -39,7 +39,7 @@ class Entry:
     Attributes:
       key: stable and unique in the dataset, e.g. "TRAAAGR128F425B14B/1d9d16a9.mid".
       group: what may not straddle splits (composition, instrument, album).
-      members: where its bytes are: "<archive file>!<member>", or "<path below raw>".
+      members: where its bytes are: "<archive file>!<member>" each.
       split: train, validation or test where the publisher fixes it, else None.
       attributes: what is published beside it (title, composer, genre, pitch, ...).
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,9 +51,15 @@ def load(entry: Entry, blobs: Mapping[str, bytes]) -> Example:
             entry.key, audio=waveform, sample_rate=sample_rate, attributes=entry.attributes
         )
     if suffix in TUNE_BOOKS:
-        tune = abc.split_tunebook(abc.decode(data))[entry.attributes["tune"] - 1]
+        tune = _book(data)[entry.attributes["tune"] - 1]
         return Example(entry.key, note_sequence=abc.read(tune), attributes=entry.attributes)
     return Example(entry.key, note_sequence=_read_score(suffix, data), attributes=entry.attributes)
+
+
+@lru_cache(maxsize=1)
+def _book(data: bytes) -> list[str]:
+    """The tunes of a book, which its entries ask for one after another."""
+    return abc.split_tunebook(abc.decode(data))
 
 
 def _unusable(name: str) -> Rejected | None:

@@ -127,18 +127,25 @@ def _facts(locator: str, text: bytes) -> dict[str, Any]:
 
 def _described(track_id: str, album: Mapping[str, Any]) -> dict[str, Any]:
     """album_id, album, title, artist, genre: those that the album object gives."""
-    if album.get("type") != "album" or not album.get("id"):
+    tracks, artists = album.get("tracks"), album.get("artists")
+    items = tracks.get("items") if isinstance(tracks, dict) else None
+    is_album = album.get("type") == "album" and isinstance(album.get("id"), str)
+    if not (is_album and _are_objects(items or []) and _are_objects(artists or [{}])):
         return {}
-    names = {t.get("id"): t.get("name") for t in (album.get("tracks") or {}).get("items") or []}
-    artists, genres = album.get("artists") or [{}], album.get("genres") or [None]
+    names = {t.get("id"): t.get("name") for t in items or []}
+    genres = album.get("genres") or [None]
     given = {
         "album_id": album["id"],
         "album": album.get("name"),
         "title": names.get(track_id) or album.get("name"),
-        "artist": artists[0].get("name"),
+        "artist": (artists or [{}])[0].get("name"),
         "genre": genres[0],
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _are_objects(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, dict) for item in items)
 
 
 def _entry(

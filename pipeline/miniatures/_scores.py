@@ -37,7 +37,6 @@ COMPOSERS = {
     "monteverdi": "Claudio Monteverdi",
     "mozart": "Wolfgang Amadeus Mozart",
     "schubert": "Franz Schubert",
-    "schumann_clara": "Clara Schumann",
     "schumann_robert": "Robert Schumann",
     "verdi": "Giuseppe Verdi",
 }

@@ -29,6 +29,10 @@ NOTICE = (
     "It has the published layout of lmd_matched. For non-commercial use, as the encodings of some "
     "tunes are."
 )
+LICENCE = (
+    "none of its own: the tunes are out of copyright, their encodings those of music21's corpus, "
+    "the Essen collection's for non-commercial use only (see corpus/license.txt of music21)"
+)
 _CORRUPT_PERIOD = 200
 _SHARED_PERIOD = 20
 _UNLABELLED_PERIOD = 25

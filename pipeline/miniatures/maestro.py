@@ -88,11 +88,11 @@ def build(out: Path, options: MiniatureOptions, seed: int) -> None:
     members[f"{TOP}/{TOP}.csv"] = _csv(rows)
     members[f"{TOP}/{TOP}.json"] = _json(rows)
     members[f"{TOP}/README"] = f"{NOTICE}\n".encode()
-    members[f"{TOP}/LICENSE"] = _LICENCE.encode()
+    members[f"{TOP}/LICENSE"] = LICENCE.encode()
     write_zip(out / f"{TOP}-midi.zip", members)
 
 
-_LICENCE = """\
+LICENCE = """\
 This is not MAESTRO, and MAESTRO's licence (CC BY-NC-SA 4.0) is not this one's.
 The scores are those of music21's corpus, out of copyright as compositions; their encodings are used
 by permission of the encoders, some of them for non-commercial use only: see corpus/license.txt of

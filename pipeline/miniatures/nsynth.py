@@ -34,6 +34,7 @@ NOTICE = (
     "This is a miniature of NSynth, not NSynth: notes of the SoundFont TimGM6mb, rendered in "
     "NSynth's layout. Its instruments, recordings and qualities are not those of the dataset."
 )
+LICENCE = "none of its own: rendered with TimGM6mb.sf2, which is under the GPL, version 2"
 SAMPLE_RATE = 16_000
 HELD_SECONDS, NOTE_SECONDS = 3, 4
 VELOCITIES = (25, 50, 75, 100, 127)

@@ -40,6 +40,7 @@ NOTICE = (
     "and drawn covers in its layout. Names, ids and features are made up; the covers depend on the "
     "music by a rule."
 )
+LICENCE = "none of its own: rendered with TimGM6mb.sf2, which is under the GPL, version 2"
 FAULTS = (
     "missing_mp3", "error_body", "truncated_picture", "gray_picture", "cmyk_picture", "empty_mp3",
 )  # fmt: skip

@@ -46,6 +46,8 @@ def sample_sequences(
       common/beam_search.py; without replacement by the Gumbel top-k, Kool et al. 2019, section 2.3.
     """
     rows, num_classes = first_logits.shape
+    if num_steps < 1:
+        raise ValueError(f"{num_steps=} is below 1.")
     if not 1 <= beam_size <= num_classes or rows % beam_size:
         raise ValueError(f"{beam_size=} does not fit logits of shape {first_logits.shape}.")
     # Equal hypotheses would branch equally: all but the first of each beam start impossible.

@@ -91,9 +91,9 @@ def read(tune: str) -> NoteSequence:
       Rejected: abc_too_long, abc_no_notes, abc_syntax (the text breaks the notation) or
         abc_unsupported (music21 cannot represent it).
     """
-    music = _NOT_MUSIC.sub("", tune)
     if len(tune) > MAX_CHARACTERS:
         raise Rejected("abc_too_long", f"{len(tune)} characters; the limit is {MAX_CHARACTERS}")
+    music = _NOT_MUSIC.sub("", tune)
     if _ABSURD_NUMBER.search(music):  # as a length, music21 would fill it with millions of bars
         raise Rejected("abc_syntax", "a number of four digits stands in the music")
     try:

@@ -17,6 +17,8 @@ from pipeline.errors import Rejected
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
+MAX_FILE_BYTES = 32 * 1024**2  # the tables take 88 times as much; Lakh's largest has 3 MB
+
 
 def read(data: bytes) -> NoteSequence:
     """Reads a standard MIDI file.
@@ -32,8 +34,14 @@ def read(data: bytes) -> NoteSequence:
       Rejected: if the file cannot be read, for one of the reasons in REASONS.
     """
     from pipeline.readers._note_sequence_proto import NoteSequence
+    from pipeline.readers._score import MAX_SECONDS
 
-    return NoteSequence.FromString(read_serialized(data))
+    sequence = NoteSequence.FromString(read_serialized(data))
+    if sequence.total_time > MAX_SECONDS:  # what is quantized needs memory by its length
+        raise Rejected(
+            "too_long", f"{sequence.total_time:.0f} seconds; the limit is {MAX_SECONDS:.0f}"
+        )
+    return sequence
 
 
 def read_serialized(data: bytes) -> bytes:
@@ -50,6 +58,8 @@ def read_serialized(data: bytes) -> bytes:
     from pipeline.readers._midi_parser import parse
     from pipeline.readers._midi_wire import MAX_BYTES, write
 
+    if len(data) > MAX_FILE_BYTES:
+        raise Rejected("too_large", f"num_bytes={len(data)}; the limit is {MAX_FILE_BYTES}")
     file = np.frombuffer(bytes(data), np.uint8)
     events, notes, controls, instruments, opened = _tables(len(data) // 2)
     header = parse(file, events)

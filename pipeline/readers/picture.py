@@ -40,6 +40,10 @@ def read(data: bytes) -> np.ndarray:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_header(image)
                 image.load()
+                if image.mode.startswith(("I", "F")):  # convert("RGB") would make them all white
+                    raise Rejected(
+                        "unsupported_picture", f"mode {image.mode}, not 8 bits a channel"
+                    )
                 rgb = _over_white(image) if image.has_transparency_data else image.convert("RGB")
                 return np.asarray(rgb, np.uint8).copy()
     except Rejected:
