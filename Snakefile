@@ -13,7 +13,9 @@ container: "docker://python:3.11-slim"
 
 rule all:
     input:
-        expand("shards/{shard}.json", shard=config["shards"]),
+        expand(
+            "shards/{shard}.{kind}", shard=config["shards"], kind=["tfrecord", "json"]
+        ),
 
 
 rule write_shard:
