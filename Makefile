@@ -16,7 +16,7 @@ repro: $(VENV)/installed
 	@echo "The numbers: make mlflow, then http://127.0.0.1:5000"
 
 test: $(VENV)/installed
-	python -m pytest -q
+	python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed
 	ruff format --check .
