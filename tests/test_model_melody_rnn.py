@@ -297,15 +297,17 @@ def test_the_learning_rate_rises_and_falls(shards):
     assert float(RECIPE.build(params(), shards).optimizer.learning_rate) == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(("encoding", "rate"), [("basic", 0.02), ("attention", 0.008)])
-def test_training_learns_to_use_the_history(shards, encoding, rate):
+@pytest.mark.parametrize(
+    ("encoding", "rate", "num_steps"), [("basic", 0.02, 150), ("attention", 0.005, 400)]
+)
+def test_training_learns_to_use_the_history(shards, encoding, rate, num_steps):
     keras.utils.set_random_seed(0)
     options = params(encoding, rnn_layer_sizes=(32, 32), learning_rate=rate, batch_size=8)
     model = RECIPE.build(options, shards)
     before = RECIPE.likelihood(model, shards, "test", options)
     history = model.fit(
         RECIPE.batches(shards, "train", options, 0),
-        steps_per_epoch=150,
+        steps_per_epoch=num_steps,
         validation_data=RECIPE.batches(shards, "validation", options, 0),
         verbose=0,
     ).history
