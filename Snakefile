@@ -7,27 +7,33 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# For the kubernetes profile: an image of yours with this project installed takes its place.
+# Of `--software-deployment-method apptainer` only; profiles/kubernetes names an image of its own.
 container: "docker://python:3.11-slim"
 
 
 rule all:
     input:
         expand(
-            "shards/{shard}.{kind}", shard=config["shards"], kind=["tfrecord", "json"]
+            "shards/{part}.{kind}",
+            part=config["parts"],
+            kind=["json", "train.tfrecord", "validation.tfrecord", "test.tfrecord"],
         ),
 
 
 rule write_shard:
     input:
-        "plan/{shard}.json",
+        "plan/{part}.json",
     output:
-        record="shards/{shard}.tfrecord",
-        sidecar="shards/{shard}.json",
+        multiext(
+            "shards/{part}",
+            ".train.tfrecord",
+            ".validation.tfrecord",
+            ".test.tfrecord",
+        ),
+        sidecar="shards/{part}.json",
     log:
-        "logs/{shard}.log",
+        "logs/{part}.log",
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m pipeline.write_shard"
-        " {input:q} {output.record:q} {output.sidecar:q} 2> {log:q}"
+        '{params.python:q} -m pipeline.write_shard {input:q} "$(dirname {output.sidecar:q})" 2> {log:q}'

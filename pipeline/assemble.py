@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files, params, paths, plan, registry, tfrecord
+from pipeline import disk, files, params, paths, registry, shard_files, tfrecord
 from pipeline.codecs.base import Feature
-from pipeline.datasets.base import Dataset
+from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.errors import PipelineError, Rejected
 from pipeline.write_shard import KEY
 
@@ -21,46 +20,64 @@ def main(
     settings: params.Params,
     name: str,
     built: Path,
-    shards: list[str],
+    parts: list[str],
     rejected: list[tuple[str, Rejected]],
 ) -> None:
-    """Copies the shards into a fresh TFDS directory and describes them.
+    """Links the shards into a fresh TFDS directory and describes them.
 
     Args:
       settings: params.yaml.
       name: of the corpus.
-      built: holds "<shard>.tfrecord" and its sidecar "<shard>.json" for each shard.
-      shards: their names; others that `built` may hold are of earlier plans.
+      built: holds what the jobs left of each part.
+      parts: their names; others that `built` may hold are of earlier plans.
       rejected: what the catalogue itself refused.
     """
-    sidecars = {shard: files.read_json(built / f"{shard}.json") for shard in shards}
-    _check_not_empty(name, sidecars, rejected)
+    sidecars = {part: files.read_json(shard_files.sidecar_path(built, part)) for part in parts}
+    dropped = {}
+    if settings.corpus_options(name).drop_duplicates:
+        dropped = shard_files.duplicates(sidecars)
+    rows = [list(row) for s in sidecars.values() for row in s["rejected"]]
+    rows += [[key, problem.reason, problem.detail] for key, problem in rejected]
+    rows += [[key, "duplicate", f"it sounds the same as {first}"] for key, first in dropped.items()]
+    held = {split: _held(sidecars, split, dropped) for split in SPLITS}
+    _check_not_empty(name, held, rows)
     with files.atomic_directory(paths.shards(name)) as out:
-        for shard in shards:
-            split, _, place = shard.partition("-")
-            target = out / f"{name}-{split}.tfrecord-{place}"
-            shutil.copyfile(built / f"{shard}.tfrecord", target)
-        rows = [list(row) for s in sidecars.values() for row in s["rejected"]]
-        rows += [[key, problem.reason, problem.detail] for key, problem in rejected]
+        for part in parts:
+            shard_files.leave_out(built, part, sidecars[part], dropped)
+        shards = [
+            (
+                shard_files.shard_path(built, part, split),
+                out / f"{name}-{split}.tfrecord-{index:05d}-of-{len(parts_held):05d}",
+            )
+            for split, parts_held in held.items()
+            for index, part in enumerate(parts_held)
+        ]
+        disk.share(shards, f"corpora.{name}")
         _write_rejected(out / "rejected.tsv", rows)
-        corpus = _describe(settings, name, sidecars, rows)
+        corpus = _describe(settings, name, held, rows)
         files.write_json(out / "corpus.json", corpus)
-        _write_statistics(out / "statistics.npz", sidecars)
+        _write_statistics(out / "statistics.npz", sidecars, dropped)
         _write_tfds_metadata(out, corpus)
         if corpus["options"].get("magenta_records"):
             _write_magenta_records(out, corpus)
 
 
-def _check_not_empty(
-    name: str, sidecars: dict[str, Any], rejected: list[tuple[str, Rejected]]
-) -> None:
-    counts: Counter[str] = Counter(problem.reason for _, problem in rejected)
-    counts.update(row[1] for s in sidecars.values() for row in s["rejected"])
-    totals: Counter[str] = Counter()
-    for shard, sidecar in sidecars.items():
-        totals[shard.partition("-")[0]] += sidecar["num_examples"]
-    empty = [split for split, count in totals.items() if not count]
+Held = dict[str, list[list[int]]]  # part -> for each input kept, the bytes of its records
+
+
+def _held(sidecars: dict[str, Any], split: str, dropped: dict[str, str]) -> Held:
+    """What each part holds of a split; those that hold nothing leave no file."""
+    held = {
+        part: [sizes for key, of, _, sizes in s["accepted"] if of == split and key not in dropped]
+        for part, s in sidecars.items()
+    }
+    return {part: inputs for part, inputs in held.items() if inputs}
+
+
+def _check_not_empty(name: str, held: dict[str, Held], rejected: list[list[str]]) -> None:
+    empty = [split for split, parts in held.items() if not parts]
     if empty:
+        counts = Counter(reason for _, reason, _ in rejected)
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
         raise PipelineError(
             f"corpora.{name}: nothing is left in {', '.join(empty)} "
@@ -70,13 +87,14 @@ def _check_not_empty(
 
 
 def _describe(
-    settings: params.Params, name: str, sidecars: dict[str, Any], rejected: list[list[str]]
+    settings: params.Params, name: str, held: dict[str, Held], rejected: list[list[str]]
 ) -> dict[str, Any]:
     corpus = settings.corpus(name)
     codec, options = registry.codec(corpus.codec), settings.codec_options(name)
     features = {"key": KEY, **codec.features(options)}
     dataset = registry.dataset(corpus.dataset)
     manifest = files.read_json(paths.raw(corpus.dataset) / "manifest.json")
+    num_accepted = sum(len(inputs) for parts in held.values() for inputs in parts.values())
     return {
         "name": name,
         "dataset": corpus.dataset,
@@ -89,11 +107,9 @@ def _describe(
         "about": _about(dataset, settings.dataset_options(corpus.dataset)),
         "features": {k: {**vars(f), "shape": list(f.shape)} for k, f in features.items()},
         "num_classes": _num_classes(codec, options, features),
-        "splits": {s: _split(s, sidecars) for s in plan.SPLITS},
-        "num_inputs": sum(s["num_inputs"] for s in sidecars.values())
-        + len(rejected)
-        - sum(len(s["rejected"]) for s in sidecars.values()),
-        "num_accepted": sum(s["num_accepted"] for s in sidecars.values()),
+        "splits": {split: _split(parts) for split, parts in held.items()},
+        "num_inputs": num_accepted + len(rejected),
+        "num_accepted": num_accepted,
         "rejected": dict(Counter(reason for _, reason, _ in rejected)),
     }
 
@@ -120,12 +136,12 @@ def _num_classes(codec: Any, options: Any, features: dict[str, Feature]) -> dict
     return classes
 
 
-def _split(split: str, sidecars: dict[str, Any]) -> dict[str, Any]:
-    own = [s for shard, s in sidecars.items() if shard.startswith(f"{split}-")]
+def _split(parts: Held) -> dict[str, Any]:
+    lengths = [sum(len(sizes) for sizes in inputs) for inputs in parts.values()]
     return {
-        "num_examples": sum(s["num_examples"] for s in own),
-        "num_bytes": sum(s["num_bytes"] for s in own),
-        "shard_lengths": [s["num_examples"] for s in own],
+        "num_examples": sum(lengths),
+        "num_bytes": sum(sum(sizes) for inputs in parts.values() for sizes in inputs),
+        "shard_lengths": lengths,
     }
 
 
@@ -136,13 +152,21 @@ def _write_rejected(path: Path, rows: list[list[str]]) -> None:
             file.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
 
 
-def _write_statistics(path: Path, sidecars: dict[str, Any]) -> None:
+def _write_statistics(path: Path, sidecars: dict[str, Any], dropped: dict[str, str]) -> None:
     """One float32 array a split and statistic, named "<split>/<statistic>"."""
-    columns: dict[str, list[float]] = {}
-    for shard, sidecar in sidecars.items():
-        for statistic, values in sidecar["statistics"].items():
-            columns.setdefault(f"{shard.partition('-')[0]}/{statistic}", []).extend(values)
-    arrays: dict[str, Any] = {k: np.asarray(columns[k], np.float32) for k in sorted(columns)}
+    columns: dict[str, list[np.ndarray]] = {}
+    for sidecar in sidecars.values():
+        for split, statistics in sidecar["statistics"].items():
+            is_kept = [
+                key not in dropped
+                for key, of, _, sizes in sidecar["accepted"]
+                for _ in sizes
+                if of == split
+            ]
+            for statistic, values in statistics.items():
+                kept = np.asarray(values, np.float32)[is_kept]
+                columns.setdefault(f"{split}/{statistic}", []).append(kept)
+    arrays: dict[str, Any] = {k: np.concatenate(columns[k]) for k in sorted(columns)}
     np.savez(path, **arrays)
 
 

@@ -104,6 +104,8 @@ def _source_mistakes(settings: params.Params, name: str) -> Iterator[str]:
                 "Name a directory."
             )
         return
+    if "://" in block.source:
+        return
     if not (paths.ROOT / block.source).exists():
         yield (
             f"params.yaml: datasets.{name}.source={block.source}: there is no such path. "

@@ -20,11 +20,11 @@ HARMLESS = frozenset(
     f"pipeline/{module}.py"
     for module in (
         "closure",
+        "cluster",
         "codecs/base",
         "console",
         "datasets/base",
         "errors",
-        "example",
         "fingerprint",
         "options",
         "params",

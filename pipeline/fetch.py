@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pipeline import console, download, files, params, paths, registry
-from pipeline.datasets.base import Dataset
+from pipeline import console, disk, files, locks, params, paths, registry
+from pipeline.datasets.base import Dataset, Source
 from pipeline.errors import PipelineError
+from pipeline.network import checksums, download
+from pipeline.network.checksums import Facts
+from pipeline.network.download import Wanted
+from pipeline.network.origin import Origin
 
 
 def main(name: str) -> None:
@@ -17,60 +23,111 @@ def main(name: str) -> None:
     dataset = registry.dataset(name)
     options = settings.dataset_options(name)
     source = settings.source(name)
-    with files.atomic_directory(paths.raw(name)) as out:
-        if source == "demo":
-            miniature = registry.miniature(name)
-            miniature.build(out, options, settings.seed)
-            notice, licence = miniature.NOTICE, " ".join(miniature.LICENCE.split())
-        elif source == "official":
-            _fetch_official(dataset, options, out)
-            notice, licence = "", dataset.licence
-        else:
-            _fetch_local(name, dataset, options, paths.ROOT / source, out)
-            notice, licence = "Files of the user's own.", dataset.licence
-            # An absolute path would make equal data different on another machine.
-            source = "own files" if Path(source).is_absolute() else source
-        files.write_json(out / "manifest.json", _manifest(dataset, source, notice, licence, out))
+    raw, work = paths.raw(name), paths.work("fetch", name)
+    with (
+        disk.explained(f"datasets.{name} could not be written"),
+        locks.held(work / "lock", f"datasets.{name} is being fetched"),
+    ):
+        _clear_leftovers(raw)
+        with files.atomic_directory(raw) as out:
+            if source == "demo":
+                miniature = registry.miniature(name)
+                miniature.build(out, options, settings.seed)
+                notice, licence = miniature.NOTICE, " ".join(miniature.LICENCE.split())
+                facts = {}
+            else:
+                notice = "" if source == "official" else "Files of the user's own."
+                licence = dataset.licence
+                facts = _fetch(dataset, dataset.sources(options), source, work, out)
+            manifest = _manifest(dataset, _public(source), notice, licence, out, facts)
+            files.write_json(out / "manifest.json", manifest)
 
 
-def _fetch_official(dataset: Dataset, options: object, out: Path) -> None:
-    """All are there before the first is moved: what failed half-way is still in .work."""
-    published, work = dataset.sources(options), paths.work("fetch", dataset.name)
-    if not published:
+def _clear_leftovers(raw: Path) -> None:
+    """What a killed fetch was assembling; the lock says that none is at it."""
+    for leftover in sorted(raw.parent.glob(f".{raw.name}.*.part")):
+        shutil.rmtree(leftover)
+
+
+def _fetch(
+    dataset: Dataset, published: tuple[Source, ...], source: str, work: Path, out: Path
+) -> dict[str, Facts]:
+    """Size and SHA-256 of each file, where they were found out on the way."""
+    is_remote = source == "official" or "://" in source
+    if is_remote and not published:
         raise PipelineError(
-            f"datasets.{dataset.name}.source=official: nothing is published under that name. "
+            f"datasets.{dataset.name}.source={source}: nothing is published under that name. "
             "Name a directory of your own."
         )
-    for source in published:
-        download.fetch(source.urls, work / source.file, source.num_bytes, source.checksum)
-    for source in published:
-        shutil.move(work / source.file, out / source.file)  # not copied: some are 100 GB
+    if not is_remote:
+        return _fetch_local(dataset, published, paths.ROOT / source, out)
+    wanted = [Wanted(s, _origins(s, source, is_only=len(published) == 1)) for s in published]
+    facts = download.fetch(dataset.name, wanted, work)
+    # Hard links cost no disk, and leave the files in .work: DVC empties `out` before each run.
+    disk.share([(work / file, out / file) for file in facts], f"datasets.{dataset.name}")
+    return facts
 
 
-def _fetch_local(name: str, dataset: Dataset, options: object, source: Path, out: Path) -> None:
-    """Takes the published files from a directory, or packs anyone's own directory into one zip."""
-    wanted = [s.file for s in dataset.sources(options)]
+def _origins(published: Source, source: str, is_only: bool) -> tuple[Origin, ...]:
+    """Where one published file is: the official URLs, or the user's URL of it or of its folder."""
+    if source == "official":
+        urls = published.urls
+    elif is_only and (urlsplit(source).query or source.endswith(f"/{published.file}")):
+        urls = (source,)
+    else:
+        urls = (f"{source.rstrip('/')}/{published.file}",)
+    return tuple(_origin(url) for url in urls)
+
+
+def _origin(url: str) -> Origin:
+    # Imported when asked for: they cost more than a miniature does.
+    if url.startswith(("http://", "https://")):
+        from pipeline.network.web import WebOrigin
+
+        return WebOrigin(url)
+    from pipeline.network.object_store import StoreOrigin
+
+    return StoreOrigin(url)
+
+
+def _fetch_local(
+    dataset: Dataset, published: tuple[Source, ...], source: Path, out: Path
+) -> dict[str, Facts]:
+    """Takes the published files from a directory, or packs anyone's own directory into one zip.
+
+    The files are cloned, not linked: a user may write into his own in place.
+    """
+    where = f"datasets.{dataset.name}.source={source}"
     if not source.exists():
         raise PipelineError(
-            f"datasets.{name}.source={source}: there is no such file or directory. Correct it, "
-            "or set it to auto."
+            f"{where}: there is no such file or directory. Correct it, or set it to auto."
         )
-    if not wanted and not source.is_dir():
-        raise PipelineError(f"datasets.{name}.source={source} is no directory. Name one.")
-    if not wanted:
-        _pack(source, out / f"{name}.zip")
-        return
-    for file in wanted:
-        here = source / file if source.is_dir() else source
-        if not here.is_file() or here.name != file:
-            raise PipelineError(
-                f"datasets.{name}.source={source}: {file} is not there; needed are "
-                f"{', '.join(wanted)}. Put them into one directory and name it."
-            )
-        download.check(
-            here, None, next(s.checksum for s in dataset.sources(options) if s.file == file)
+    if not published and not source.is_dir():
+        raise PipelineError(f"{where} is no directory. Name one.")
+    if not published:
+        _pack(source, out / f"{dataset.name}.zip")
+        return {}
+    here = {path.name: path for path in _candidates(dataset, published, source) if path.is_file()}
+    missing = [s.file for s in published if s.file not in here]
+    if missing and not (dataset.own_files and here):
+        raise PipelineError(
+            f"{where}: {missing[0]} is not there; needed are "
+            f"{', '.join(s.file for s in published)}. Put them into one directory and name it."
         )
-        shutil.copyfile(here, out / file)
+    disk.clone([(path, out / file) for file, path in here.items()], f"datasets.{dataset.name}")
+    known = [s for s in published if s.file in here]
+    return {s.file: checksums.verify(dataset.name, s, out / s.file) for s in known}
+
+
+def _candidates(dataset: Dataset, published: tuple[Source, ...], source: Path) -> Iterable[Path]:
+    """The published files in the user's directory, else its archives, where any name will do."""
+    if not source.is_dir():
+        names = [s.file for s in published]
+        return [source] if any(source.match(name) for name in [*names, *dataset.own_files]) else []
+    named = [source / s.file for s in published]
+    if all(path.is_file() for path in named):
+        return named
+    return sorted({path for pattern in dataset.own_files for path in source.glob(pattern)}) or named
 
 
 def _pack(directory: Path, archive: Path) -> None:
@@ -84,19 +141,29 @@ def _pack(directory: Path, archive: Path) -> None:
                 shutil.copyfileobj(source, target, 1 << 20)
 
 
+def _public(source: str) -> str:
+    """The source without what differs by machine or is secret: an absolute path, a password."""
+    if "://" in source:
+        parts = urlsplit(source)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    return "own files" if Path(source).is_absolute() else source
+
+
 def _manifest(
-    dataset: Dataset, source: str, notice: str, licence: str, out: Path
+    dataset: Dataset, source: str, notice: str, licence: str, out: Path, facts: dict[str, Facts]
 ) -> dict[str, object]:
+    def about(file: Path) -> dict[str, object]:
+        known = facts.get(file.name)
+        sha256 = known.sha256 if known else files.sha256_file(file)
+        return {"num_bytes": file.stat().st_size, "sha256": sha256}
+
     return {
         "dataset": dataset.name,
         "version": dataset.version,
         "source": source,
         "notice": notice,
         "licence": licence,
-        "files": {
-            file.name: {"num_bytes": file.stat().st_size, "sha256": files.sha256_file(file)}
-            for file in sorted(out.iterdir())
-        },
+        "files": {file.name: about(file) for file in sorted(out.iterdir())},
     }
 
 

@@ -94,7 +94,7 @@ def primer(settings: params.Params, name: str, text: str) -> tuple[int, ...]:
     try:
         pitches = _pitches(text)
         note_sequence = _quarters(pitches) if pitches else midi.read(Path(text).read_bytes())
-        example = Example(key=text, note_sequence=note_sequence)
+        example = Example(text, note_sequence.SerializeToString())
         return tuple(codec.primer(example, codec_options, encoding))
     except OSError as error:
         raise PipelineError(

@@ -38,7 +38,8 @@ class DatasetBlock(ProfiledBlock):
 
     source: str = Field(
         description="auto: official under profile full, else demo; demo: the embedded miniature; "
-        "official: the published files; else a path to a directory or archive of yours"
+        "official: the published files; else a directory or file of yours, or a URL (https, s3, gs, "
+        "... by fsspec) under which the published files are"
     )
     reads: str = Field(description="what fetch reads beside the network; DVC watches it")
 
@@ -50,20 +51,17 @@ class CorpusBlock(ProfiledBlock):
     codec: str
 
 
-class NumShards(Options):
-    """TFRecord files of each split."""
-
-    train: int = Field(ge=1, le=99_999)
-    validation: int = Field(ge=1, le=99_999)
-    test: int = Field(ge=1, le=99_999)
-
-
 class CorpusOptions(Options):
     """Effective values of corpora.<name>."""
 
     validation_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
     test_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
-    num_shards: NumShards
+    num_shards: int = Field(
+        ge=1, le=99_999, description="jobs, each of which leaves one TFRecord file a split"
+    )
+    drop_duplicates: bool = Field(
+        description="of inputs that sound the same, note for note, only the first by key is kept"
+    )
     options: Block = Field(description="of the codec")
 
 

@@ -1,7 +1,7 @@
-"""What each shard job is to do: entries to splits and shards, stable under adding data.
+"""What each shard job is to do: a dataset's entries, cut into parts as they lie in its archives.
 
-A split is a function of the group alone, a shard of the key alone, so that a new entry moves no
-other; a plan's file changes only if something in that shard does.
+A part's members lie together, so that a compressed archive is decompressed once by all jobs, not by
+each. A split is a function of the group alone: a new entry moves no other from training to test.
 """
 
 from __future__ import annotations
@@ -9,77 +9,108 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import archives, files
+from pipeline.archive_members import Place
 from pipeline.datasets.base import Entry
 from pipeline.errors import Rejected
 from pipeline.params import CorpusOptions
 
-SPLITS = ("train", "validation", "test")
+_ENTRY_BYTES = 4096  # what an entry costs beside its own bytes, in bytes read at that cost
 
 
 def split_of(entry: Entry, options: CorpusOptions) -> str:
     """The publisher's split, else one drawn from the hash of the group."""
     if entry.split is not None:
         return entry.split
-    position = _fraction(f"split:{entry.group}")
-    if position < options.test_share:
+    position = int.from_bytes(hashlib.sha256(f"split:{entry.group}".encode()).digest()[:8], "big")
+    if position < options.test_share * 2**64:
         return "test"
-    if position < options.test_share + options.validation_share:
+    if position < (options.test_share + options.validation_share) * 2**64:
         return "validation"
     return "train"
 
 
-def shards_of(
-    catalogue: Iterable[Entry | tuple[str, Exception]], options: CorpusOptions
-) -> tuple[dict[str, list[Entry]], list[tuple[str, Rejected]]]:
-    """Entries by shard name ("train-00003-of-00008"), and what the catalogue rejects itself."""
-    shards: dict[str, list[Entry]] = {
-        shard_name(split, i, options): []
-        for split in SPLITS
-        for i in range(getattr(options.num_shards, split))
-    }
-    rejected = []
+def sorted_out(
+    catalogue: Iterable[Entry | tuple[str, Exception]],
+) -> tuple[list[Entry], list[tuple[str, Rejected]]]:
+    """Entries, and what the catalogue rejects itself."""
+    entries, rejected = [], []
     for item in catalogue:
-        if not isinstance(item, Entry):
+        if isinstance(item, Entry):
+            entries.append(item)
+        else:
             key, problem = item
             assert isinstance(problem, Rejected)
             rejected.append((key, problem))
-            continue
-        split = split_of(item, options)
-        count = getattr(options.num_shards, split)
-        index = int(_fraction(f"shard:{item.key}") * count)
-        shards[shard_name(split, index, options)].append(item)
-    return shards, rejected
+    return entries, rejected
 
 
-def shard_name(split: str, index: int, options: CorpusOptions) -> str:
-    return f"{split}-{index:05d}-of-{getattr(options.num_shards, split):05d}"
+def parts_of(
+    entries: Iterable[Entry], places: Mapping[str, Place], num_parts: int
+) -> dict[str, list[Entry]]:
+    """Parts by name ("00003-of-00032") that cost about the same, each a stretch of the archives.
+
+    Args:
+      entries: in any order.
+      places: of their members; an entry of which none is there comes last.
+      num_parts: some may be empty.
+    """
+    ordered = sorted(entries, key=lambda entry: (_position(entry, places), entry.key))
+    ends = list(accumulate(_cost(entry, places) for entry in ordered))
+    parts: dict[str, list[Entry]] = {f"{i:05d}-of-{num_parts:05d}": [] for i in range(num_parts)}
+    names = list(parts)
+    for entry, end in zip(ordered, ends, strict=True):
+        # By its middle: a large entry then does not leave the part before it empty.
+        middle = end - _cost(entry, places) / 2
+        parts[names[int(middle / ends[-1] * num_parts)]].append(entry)
+    return parts
 
 
-def write(folder: Path, shards: Mapping[str, list[Entry]], common: Mapping[str, Any]) -> None:
-    """Leaves one JSON file a shard, and removes those of earlier plans; equal ones keep their time.
+def write(
+    folder: Path,
+    parts: Mapping[str, list[Entry]],
+    places: Mapping[str, Place],
+    options: CorpusOptions,
+    common: Mapping[str, Any],
+) -> None:
+    """Leaves one JSON file a part, and removes those of earlier plans; equal ones keep their time.
 
     Args:
       folder: where the plans go.
-      shards: by name.
-      common: what else a job depends on: codec, options, digests of code and archives.
+      parts: by name.
+      places: of the entries' members.
+      options: of the corpus: what decides the splits.
+      common: what else a job depends on: codec, its options, digests of code and archives.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, entries in shards.items():
-        plan = {**common, "entries": [asdict(entry) for entry in entries]}
+    for name, entries in parts.items():
+        members = sorted({member for entry in entries for member in entry.members})
+        plan = {
+            **common,
+            "entries": [{**vars(entry), "split": split_of(entry, options)} for entry in entries],
+            "places": {member: places[member] for member in members if member in places},
+        }
         text = json.dumps(plan, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         path = folder / f"{name}.json"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             with files.atomic_open(path, "w") as file:
                 file.write(text)
-    for stale in set(folder.glob("*.json")) - {folder / f"{name}.json" for name in shards}:
+    for stale in set(folder.glob("*.json")) - {folder / f"{name}.json" for name in parts}:
         stale.unlink()
 
 
-def _fraction(text: str) -> float:
-    """A fixed number in [0, 1) for a text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+def places_of(raw: Path, entries: Iterable[Entry]) -> dict[str, Place]:
+    return archives.places_of(raw, (member for entry in entries for member in entry.members))
+
+
+def _position(entry: Entry, places: Mapping[str, Place]) -> tuple[bool, str, int]:
+    held = [places[member] for member in entry.members if member in places]
+    return (not held, held[0].container, held[0].offset) if held else (True, "", 0)
+
+
+def _cost(entry: Entry, places: Mapping[str, Place]) -> int:
+    return _ENTRY_BYTES + sum(places[m].num_bytes for m in entry.members if m in places)

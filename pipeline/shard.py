@@ -3,57 +3,65 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from pipeline import assemble, closure, console, files, params, paths, plan, registry
+from pipeline import (
+    assemble,
+    closure,
+    cluster,
+    console,
+    disk,
+    files,
+    locks,
+    params,
+    paths,
+    plan,
+    registry,
+    shard_files,
+)
 from pipeline.errors import PipelineError, Rejected
 
 
 def main(name: str) -> None:
     settings = params.load()
     work = paths.work("shard", name)
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as lock:
-        _hold(lock, name)
-        shards, rejected = _plan(settings, name, work)
-        _fan_out(work, list(shards), lock)
-        assemble.main(settings, name, work / "shards", list(shards), rejected)
-
-
-def _hold(lock: IO[str], name: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise PipelineError(
-            f"corpora.{name} is being sharded by another process. Wait for it, or stop it."
-        ) from None
+    what = f"corpora.{name}"
+    with locks.held(work / "lock", f"{what} is being sharded") as lock, disk.explained(what):
+        parts, rejected = _plan(settings, name, work)
+        shard_files.remove_damaged(work / "shards", parts)
+        _fan_out(work, parts, lock)
+        assemble.main(settings, name, work / "shards", parts, rejected)
 
 
 def _plan(
     settings: params.Params, name: str, work: Path
-) -> tuple[dict[str, Any], list[tuple[str, Rejected]]]:
-    corpus = settings.corpus(name)
-    dataset = registry.dataset(corpus.dataset)
+) -> tuple[list[str], list[tuple[str, Rejected]]]:
+    corpus, options = settings.corpus(name), settings.corpus_options(name)
     raw = paths.raw(corpus.dataset)
-    catalogue = dataset.catalogue(raw, settings.dataset_options(corpus.dataset))
-    shards, rejected = plan.shards_of(catalogue, settings.corpus_options(name))
+    catalogue = registry.dataset(corpus.dataset).catalogue(
+        raw, settings.dataset_options(corpus.dataset)
+    )
+    entries, rejected = plan.sorted_out(catalogue)
+    places = plan.places_of(raw, entries)
+    parts = plan.parts_of(entries, places, options.num_shards)
     manifest = files.read_json(raw / "manifest.json")
     common = {
         "dataset": corpus.dataset,
         "codec": corpus.codec,
         "options": settings.codec_options(name).model_dump(mode="json"),
+        "drop_duplicates": options.drop_duplicates,
         "raw": str(raw),
         "archives": {file: about["sha256"] for file, about in manifest["files"].items()},
         "code": _code_digests(corpus),
     }
-    plan.write(work / "plan", shards, common)
-    return shards, rejected
+    plan.write(work / "plan", parts, places, options, common)
+    return list(parts), rejected
 
 
 def _code_digests(corpus: params.CorpusBlock) -> dict[str, str]:
@@ -63,40 +71,52 @@ def _code_digests(corpus: params.CorpusBlock) -> dict[str, str]:
     return {module: files.sha256_file(paths.ROOT / module) for module in modules}
 
 
-def _fan_out(work: Path, shards: list[str], lock: IO[str]) -> None:
-    """Runs one job a shard that is not there or whose plan changed.
+def _fan_out(work: Path, parts: list[str], lock: IO[str]) -> None:
+    """Runs one job a part that is not there or whose plan changed.
 
     Snakemake gets the lock's descriptor: were this process killed, an orphaned Snakemake would
     still hold it. Its own lock is left out since it survives a kill.
     """
-    files.write_json(work / "config.json", {"shards": shards})
+    profile = cluster.ready_profile(work)
+    files.write_json(work / "config.json", {"parts": parts})
     shutil.rmtree(work / "logs", ignore_errors=True)  # an earlier run's words are not this one's
-    profile = os.environ.get("PIPELINE_PROFILE", "default")
+    shutil.copyfile(paths.SNAKEFILE, work / "Snakefile")  # a pod gets what lies in its directory
     command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(paths.SNAKEFILE)),
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(work / "Snakefile")),
         *("--directory", str(work), "--configfile", str(work / "config.json")),
-        *("--workflow-profile", str(paths.PROFILES / profile)),
-        *("--nolock", "--rerun-incomplete", "--keep-going"),
-        *("--rerun-triggers", "input", "--quiet", "rules", "host", "progress"),
+        *("--workflow-profile", str(profile)),
+        *("--nolock", "--rerun-incomplete", "--keep-going", "--rerun-triggers", "input"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT), "DVC_ROOT": str(paths.ROOT)}
+    root = str(paths.ROOT)
+    places = {"PYTHONPATH": root, "DVC_ROOT": root, "PIPELINE_WORK": str(work)}
     with open(work / "snakemake.log", "w") as log:
-        ended = subprocess.run(
-            command, env=environment, pass_fds=[lock.fileno()], stdout=log, stderr=log, check=False
+        snakemake = subprocess.Popen(
+            command, env=os.environ | places, pass_fds=[lock.fileno()], stdout=log, stderr=log
         )
-    if ended.returncode:
+        try:
+            snakemake.wait()
+        except KeyboardInterrupt:
+            snakemake.wait()  # the terminal told it, too: it takes its jobs back from a cluster
+            raise
+    if snakemake.returncode:
         raise PipelineError(
-            f"a shard job failed: {_last_words(work)}. Logs: {work / 'logs'} and "
+            f"a shard job failed: {_last_words(work, parts)}. Logs: {work / 'logs'} and "
             f"{work / 'snakemake.log'}. What is done is kept: run it again to do the rest."
         )
 
 
-def _last_words(work: Path) -> str:
-    """The last line of the first job that said anything, else Snakemake's own."""
-    spoken = [p for p in sorted((work / "logs").glob("*.log")) if p.stat().st_size]
-    log = (spoken or [work / "snakemake.log"])[0]
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip().rstrip(".") if lines else "it said nothing"
+def _last_words(work: Path, parts: list[str]) -> str:
+    """What the first job without shards said last; else what is known about its end."""
+    for part in parts:
+        log = work / "logs" / f"{part}.log"
+        if log.exists() and not shard_files.sidecar_path(work / "shards", part).exists():
+            spoken = log.read_text(encoding="utf-8", errors="replace").strip()
+            if spoken:
+                return f"{part}: {spoken.splitlines()[-1].strip().rstrip('.')}"
+    text = (work / "snakemake.log").read_text(encoding="utf-8", errors="replace").strip()
+    about = r"^ *message: (?!None|For further)(.+?)(?:\. Detailed |\.?For further |\.?$)"
+    told = re.search(about, text, re.M)
+    return told[1] if told else text.rpartition("\n")[2].strip().rstrip(".") or "it said nothing"
 
 
 def _command() -> None:

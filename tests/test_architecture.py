@@ -38,11 +38,23 @@ def _allowed(path):
     return {
         "datasets": [*base, *readers],
         "miniatures": [*base, *readers],
-        "codecs": [*base, "pipeline.codecs.base"],
+        # No reader of a medium: what a codec reads are the records of NoteSequences.
+        "codecs": [*base, "pipeline.codecs.base", "pipeline.readers.note_table"],
         "models": [*base, "pipeline.nn.*", "pipeline.codecs.base"],
         "baselines": base,
         "nn": ["pipeline.nn.*", *leaves],
         "readers": ["pipeline.readers", "pipeline.readers.*", *leaves],
+        "network": [
+            "pipeline.network",
+            "pipeline.network.*",
+            "pipeline.disk",
+            "pipeline.locks",
+            "pipeline.paths",
+            "pipeline.console",
+            "pipeline.datasets.base",
+            *leaves,
+        ],
+        "tfrecord": ["pipeline.tfrecord", "pipeline.tfrecord.*", "pipeline.codecs.base", *leaves],
         "metrics": ["pipeline.metrics", "pipeline.metrics.*", *leaves],
     }[folder]
 

@@ -165,6 +165,18 @@ def test_input_sizes():
         assert view.values(view.inputs([])).shape == (oracle.input_size,)
 
 
+def test_events_may_be_read_only_as_tensorflow_gives_them(records):
+    melody = records[0]["melody"].copy()
+    melody.flags.writeable = False
+    for name in ORACLES:
+        view = CODEC.encoding(OPTIONS, name)
+        events = view.transposed(melody)
+        events.flags.writeable = False
+        np.testing.assert_array_equal(view.labels(events), records[0][f"{name}_labels"])
+        assert view.inputs(events).shape == (view.input_size,)
+    assert CODEC.statistics({"melody": melody}, OPTIONS) == CODEC.statistics(records[0], OPTIONS)
+
+
 def test_attention_knows_no_direction_up_and_down():
     view = CODEC.encoding(OPTIONS, "attention")
     directions = [
@@ -209,10 +221,55 @@ REJECTIONS = {
 
 @pytest.mark.parametrize(("reason", "change"), REJECTIONS.items())
 def test_rejections_say_why(reason, change):
+    sequence = scale(**change) if change else scale(num_notes=0)
     with pytest.raises(Rejected) as rejection:
-        CODEC.encode(Example("tune", scale(**change) if change else scale(num_notes=0)), OPTIONS)
+        CODEC.encode(Example("tune", sequence.SerializeToString()), OPTIONS)
     assert rejection.value.reason == reason
     assert rejection.value.detail
+
+
+def test_a_rejection_counts_what_was_left_out():
+    sequence = scale(num_notes=20)  # too short
+    for instrument in (1, 2):
+        for pitch in (60, 64):
+            add_note(sequence, pitch, 2.0, 1.0, instrument=instrument)
+    sequence.time_signatures.add(numerator=3, denominator=32, time=4.0)
+    sequence.tempos.add(qpm=-1.0, time=4.5)
+    with pytest.raises(Rejected) as rejection:
+        CODEC.encode(Example("a", sequence.SerializeToString()), OPTIONS)
+    assert rejection.value.reason == "too_short"
+    assert rejection.value.detail == (
+        "no melody is left after 1 melodies shorter than min_bars, 2 tracks where two notes start "
+        "on one step, 1 stretches whose bar is no whole number of steps, 1 stretches whose tempo "
+        "is not positive"
+    )
+
+
+def test_the_first_note_that_ends_before_it_starts_is_named():
+    sequence = scale()
+    for start in (30.0, 20.0, 25.0):
+        add_note(sequence, 50 + int(start), start, -1.0, instrument=int(start))
+    with pytest.raises(Rejected) as rejection:
+        CODEC.encode(Example("a", sequence.SerializeToString()), OPTIONS)
+    assert rejection.value.detail == "start_time=10.0 end_time=9.5 of pitch=70"
+    sequence.tempos.add(qpm=0.0, time=9.0)  # nothing is quantized from there on
+    assert CODEC.encode(Example("a", sequence.SerializeToString()), LOOSE)
+
+
+def test_absurd_numbers_end_in_melodies_or_a_rejection():
+    rng = np.random.default_rng(5)
+    odd = [0.0, -1.0, 1e-300, 1e9, 1e300, float("inf"), float("nan")]
+    outcomes = set()
+    for _ in range(400):
+        sequence = random_sequence(rng)
+        sequence.time_signatures.add(numerator=int(rng.choice([-1, 0, 2**31 - 1])), denominator=1)
+        for message in (*sequence.notes, *sequence.tempos, *sequence.time_signatures):
+            fields = [f.name for f, value in message.ListFields() if isinstance(value, float)]
+            if fields and rng.random() < 0.1:
+                setattr(message, rng.choice(fields), rng.choice(odd))
+        sequence.total_time = rng.choice([sequence.total_time, *odd])
+        outcomes.add(encoded(sequence, LOOSE) is None)
+    assert outcomes == {True, False}
 
 
 def test_nothing_but_drums_is_no_notes():
@@ -220,9 +277,9 @@ def test_nothing_but_drums_is_no_notes():
     for note in sequence.notes:
         note.is_drum = True
     with pytest.raises(Rejected, match="no_notes"):
-        CODEC.encode(Example("drums", sequence), OPTIONS)
+        CODEC.encode(Example("drums", sequence.SerializeToString()), OPTIONS)
     with pytest.raises(Rejected, match="no_notes"):
-        CODEC.primer(Example("drums", sequence), OPTIONS, "basic")
+        CODEC.primer(Example("drums", sequence.SerializeToString()), OPTIONS, "basic")
     with pytest.raises(Rejected, match="no_notes"):
         CODEC.encode(Example("picture"), OPTIONS)
 
@@ -232,18 +289,22 @@ def test_equal_melodies_of_two_tracks_are_one():
     for note in list(sequence.notes):
         sequence.notes.add().CopyFrom(note)
         sequence.notes[-1].instrument = 1
-    assert len(CODEC.encode(Example("unison", sequence), OPTIONS)) == 1
+    assert len(CODEC.encode(Example("unison", sequence.SerializeToString()), OPTIONS)) == 1
 
 
 def test_a_cut_melody_loses_the_silence_at_its_end():
     sequence = scale(num_notes=126)  # ends at step 252
     add_note(sequence, 72, 63.75, 1.0)  # from step 255 on
     cut = OPTIONS.model_copy(update={"max_steps": 255})
-    assert len(CODEC.encode(Example("cut", sequence), OPTIONS)[0]["melody"]) == 259
-    (record,) = CODEC.encode(Example("cut", sequence), cut)
+    assert (
+        len(CODEC.encode(Example("cut", sequence.SerializeToString()), OPTIONS)[0]["melody"]) == 259
+    )
+    (record,) = CODEC.encode(Example("cut", sequence.SerializeToString()), cut)
     assert len(record["melody"]) == 252
     assert_same_records([record], CODEC.encode(CODEC.decode(record, cut), cut))
-    held = CODEC.encode(Example("held", sequence), cut.model_copy(update={"max_steps": 257}))
+    held = CODEC.encode(
+        Example("held", sequence.SerializeToString()), cut.model_copy(update={"max_steps": 257})
+    )
     assert held[0]["melody"][-3:].tolist() == [-2, 72, -2]
 
 
@@ -253,7 +314,7 @@ def test_primer_is_the_longest_top_line_transposed(name):
     for beat in range(8):  # chords whose top notes are 76, 77, ...
         for pitch in (64, 76, 70):
             add_note(sequence, pitch + beat, beat, 1.0, instrument=3)
-    events = CODEC.primer(Example("chords", sequence), OPTIONS, name)
+    events = CODEC.primer(Example("chords", sequence.SerializeToString()), OPTIONS, name)
     quantized = lib.quantize_note_sequence(sequence, 4)
     melody = melodies_lib.Melody()
     melody.from_quantized_sequence(quantized, instrument=3, ignore_polyphonic_notes=True)
@@ -271,7 +332,9 @@ def test_primers_of_noise_are_those_of_note_seq():
         every = every.model_copy(update={"min_unique_pitches": 0})
         lines = [list(m) for m in oracle_melodies(sequence, every, use_top_line=True)]
         if lines:
-            assert CODEC.primer(Example("a", sequence), LOOSE, "mono") == max(lines, key=len)
+            assert CODEC.primer(Example("a", sequence.SerializeToString()), LOOSE, "mono") == max(
+                lines, key=len
+            )
 
 
 def test_decode_writes_the_notes_of_the_events():
@@ -324,7 +387,7 @@ def test_the_import_is_light():
 
 def encoded(sequence, options):
     try:
-        return CODEC.encode(Example("tune", sequence), options)
+        return CODEC.encode(Example("tune", sequence.SerializeToString()), options)
     except Rejected:
         return None
 

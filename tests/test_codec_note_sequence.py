@@ -6,6 +6,7 @@ import doctest
 import hashlib
 
 import note_seq
+import numpy as np
 import pytest
 from note_seq.protobuf import music_pb2
 
@@ -13,8 +14,10 @@ from pipeline.codecs import note_sequence
 from pipeline.codecs.note_sequence import CODEC, NoteSequenceOptions
 from pipeline.errors import Rejected
 from pipeline.example import Example
+from tests.test_note_table import random_sequence
 
 OPTIONS = NoteSequenceOptions(magenta_records=False)
+MAESTRO = {"collection_name": "maestro"}
 
 
 def sequence() -> note_seq.NoteSequence:
@@ -31,7 +34,7 @@ def sequence() -> note_seq.NoteSequence:
 
 
 def example() -> Example:
-    return Example("2018/a b.midi", sequence(), attributes={"collection_name": "maestro"})
+    return Example("2018/a b.midi", sequence().SerializeToString(), attributes=MAESTRO)
 
 
 def encoded(source: Example) -> music_pb2.NoteSequence:
@@ -46,6 +49,46 @@ def test_only_the_names_are_added():
     for name in ("id", "filename", "collection_name"):
         result.ClearField(name)
     assert result == sequence()
+
+
+def test_records_and_statistics_are_those_of_protobuf():
+    """Against a copy that protobuf parses, names and serializes, and notes counted one by one."""
+    rng = np.random.default_rng(1)
+    for number in range(300):
+        source = random_sequence(rng)
+        source.notes.add(pitch=60, velocity=9, start_time=0.5, end_time=1.5)
+        attributes = MAESTRO if number % 2 else {}
+        (record,) = CODEC.encode(
+            Example("a/é.mid", source.SerializeToString(), attributes=attributes), OPTIONS
+        )
+        expected = named_by_protobuf(source, "a/é.mid", attributes)
+        assert record["note_sequence"] == expected.SerializeToString(deterministic=True)
+        assert CODEC.statistics(record, OPTIONS) == counted(expected)
+
+
+def named_by_protobuf(source, key, attributes):
+    result = music_pb2.NoteSequence()
+    result.CopyFrom(source)
+    result.filename = key
+    result.collection_name = attributes.get("collection_name", source.collection_name)
+    info = result.source_info
+    kind = {info.ABC: "abc", info.MUSIC_XML: "musicxml"}.get(info.encoding_type, "midi")
+    sha1 = hashlib.sha1(key.encode()).hexdigest()
+    result.id = f"/id/{kind}/{result.collection_name}/{sha1}"
+    return result
+
+
+def counted(sequence):
+    notes = sequence.notes
+    pitches = [n.pitch for n in notes if not n.is_drum] or [n.pitch for n in notes]
+    return {
+        "num_notes": len(notes),
+        "duration_seconds": max(note.end_time for note in notes),
+        "num_instruments": len({note.instrument for note in notes}),
+        "num_programs": len({(note.program, note.is_drum) for note in notes}),
+        "pitch_mean": sum(pitches) / len(pitches),
+        "velocity_mean": sum(note.velocity for note in notes) / len(notes),
+    }
 
 
 def test_the_example_is_left_as_it_was():
@@ -64,15 +107,16 @@ def test_the_example_is_left_as_it_was():
     ],
 )
 def test_id_is_that_of_magenta(encoding_type, source_type):
-    source = example()
-    info = source.note_sequence.source_info
+    named = sequence()
+    info = named.source_info
     info.encoding_type = info.EncodingType.Value(encoding_type)
+    source = Example("2018/a b.midi", named.SerializeToString(), attributes=MAESTRO)
     fingerprint = hashlib.sha1(b"2018/a b.midi").hexdigest()
     assert encoded(source).id == f"/id/{source_type}/maestro/{fingerprint}"
 
 
 def test_decoding_and_encoding_again_changes_nothing():
-    for source in (example(), Example("k", sequence())):
+    for source in (example(), Example("k", sequence().SerializeToString())):
         (record,) = CODEC.encode(source, OPTIONS)
         assert CODEC.encode(CODEC.decode(record, OPTIONS), OPTIONS) == [record]
 
@@ -92,11 +136,11 @@ def test_statistics_by_hand():
 def test_drums_alone_have_a_mean_pitch():
     source = sequence()
     del source.notes[:2]
-    (record,) = CODEC.encode(Example("k", source), OPTIONS)
+    (record,) = CODEC.encode(Example("k", source.SerializeToString()), OPTIONS)
     assert CODEC.statistics(record, OPTIONS)["pitch_mean"] == 36
 
 
-@pytest.mark.parametrize("source", [None, note_seq.NoteSequence()])
+@pytest.mark.parametrize("source", [None, b""])
 def test_no_notes_are_rejected(source):
     with pytest.raises(Rejected) as error:
         CODEC.encode(Example("k", source), OPTIONS)

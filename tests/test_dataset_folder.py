@@ -50,7 +50,7 @@ def raw(tmp_path_factory) -> Path:
 
 def test_committed_files_are_read_but_for_the_two_bad_ones(raw):
     entries, rejected = catalogued(raw)
-    assert rejected == {"README.md": "unknown_suffix"}
+    assert rejected == {"README.md": "not_music"}
     outcomes = collections.Counter()
     for entry in entries.values():
         try:
@@ -160,6 +160,53 @@ def test_versions_of_a_piece_share_their_group(tmp_path):
         "x/The_Acrobats_Hornpipe_v3.mid": "the acrobats hornpipe",
         "x/Other.mid": "other",
     }
+
+
+def test_zips_in_the_folder_are_read_in_place(tmp_path):
+    tune = TUNE.format("In a zip").encode()
+    midi = (FILES / "midi" / "acacia_reel.mid").read_bytes()
+    inner = io.BytesIO()
+    held = {"a/My Song (2).MID": midi, "b.abc": tune, "c.mid": midi, ".x/d.mid": midi, "e.doc": b""}
+    with zipfile.ZipFile(inner, "w") as archive:
+        for name, data in held.items():
+            archive.writestr(name, data)
+    entries, rejected = catalogued(packed(tmp_path, {"Songs.ZIP": inner.getvalue()}))
+    assert {key: entry.group for key, entry in entries.items()} == {
+        "Songs.ZIP!a/My Song (2).MID": "my song",
+        "Songs.ZIP!b.abc#1": "in a zip",
+        "Songs.ZIP!c.mid": "c",
+    }
+    assert rejected == {"Songs.ZIP!.x/d.mid": "not_music", "Songs.ZIP!e.doc": "unknown_suffix"}
+    for entry in entries.values():
+        assert loaded(tmp_path, entry).note_sequence.notes
+
+
+def test_an_exclamation_mark_in_a_title_is_no_zip(tmp_path):
+    midi = (FILES / "midi" / "acacia_reel.mid").read_bytes()
+    entries, rejected = catalogued(packed(tmp_path, {"Help!.mid": midi, "x!/Hey! Jude.mid": midi}))
+    assert not rejected
+    assert [entry.group for entry in entries.values()] == ["help", "hey jude"]
+    for entry in entries.values():
+        assert loaded(tmp_path, entry).note_sequence.notes
+
+
+def test_documents_are_not_music_and_said_to_be_documents(tmp_path):
+    names = ["README", "x/LICENSE", "LICENCE.txt", "notes.md", "about.html", "Copying", "a.pdf"]
+    entries, rejected = catalogued(packed(tmp_path, dict.fromkeys([*names, "readmes.bin"], b"")))
+    assert not entries
+    assert rejected == {**dict.fromkeys(names, "not_music"), "readmes.bin": "unknown_suffix"}
+    items = dict(i for i in DATASET.catalogue(tmp_path, DATASET.Options()) if isinstance(i, tuple))
+    assert "document" in items["README"].detail
+
+
+def test_a_damaged_book_is_counted(tmp_path):
+    book = TUNE.format("Whole").encode()
+    raw = packed(tmp_path, {"a.abc": book, "b.abc": book.replace(b"Whole", b"Other")})
+    archive = raw / "folder.zip"
+    archive.write_bytes(archive.read_bytes().replace(b"Other", b"OTHER"))
+    entries, rejected = catalogued(raw)
+    assert list(entries) == ["a.abc#1"]
+    assert rejected == {"b.abc": "damaged_member"}
 
 
 def test_examples_in_docstrings_hold():

@@ -20,7 +20,7 @@ from pipeline.miniatures import _pianist, _scores, maestro
 from pipeline.miniatures._archives import write_zip
 from pipeline.miniatures._tunes import corpus
 
-OPTIONS = MaestroOptions(audio=False, miniature_size=10)
+OPTIONS = MaestroOptions(version="v3.0.0", audio=False, miniature_size=10)
 ARCHIVE = "maestro-v3.0.0-midi.zip"
 TABLE = "maestro-v3.0.0/maestro-v3.0.0"
 
@@ -162,7 +162,7 @@ def test_rows_that_cannot_be_used_are_rejected(members, rows, tmp_path):
 
 
 def test_audio_is_read_beside_the_midi(members, tmp_path):
-    options = MaestroOptions(audio=True, miniature_size=10)
+    options = MaestroOptions(version="v3.0.0", audio=True, miniature_size=10)
     row = next(csv.DictReader(io.StringIO(members[f"{TABLE}.csv"].decode())))
     sound = io.BytesIO()
     waveform = np.sin(np.arange(4800) / 20) / 2
@@ -183,9 +183,180 @@ def test_audio_is_read_beside_the_midi(members, tmp_path):
     np.testing.assert_allclose(example.audio, waveform, atol=1e-4)
 
 
-def test_miniature_with_audio_is_refused(tmp_path):
-    with pytest.raises(PipelineError, match="audio=True"):
-        maestro.build(tmp_path, MaestroOptions(audio=True, miniature_size=10), seed=1)
+ROW = dict(
+    zip(
+        maestro.COLUMNS,
+        ("Antonín Dvořák", "Humoresque № 7", "train", "2008", "2008/a.midi", "2008/a.wav", "61.5"),
+        strict=True,
+    )
+)
+
+
+def published(raw, rows, options=OPTIONS, members=("2008/a.midi",), form="csv"):
+    """Writes an archive by hand, with a table in one of its three forms."""
+    top = f"maestro-{options.version}"
+    content = {f"{top}/{name}": b"" for name in members}
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, maestro.COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        content[f"{top}/{top}.csv"] = text.getvalue().encode()
+    else:
+        table = rows
+        if form == "columns":
+            names = {name for row in rows for name in row}
+            table = {n: {str(i): r[n] for i, r in enumerate(rows) if n in r} for n in names}
+        content[f"{top}/{top}.json"] = json.dumps(table).encode()
+    write_zip(raw / DATASET.sources(options)[0].file, content)
+    items = list(DATASET.catalogue(raw, options))
+    keys = [item.key if isinstance(item, Entry) else item[0] for item in items]
+    assert keys == sorted(set(keys))
+    return {k: i if isinstance(i, Entry) else i[1] for k, i in zip(keys, items, strict=True)}
+
+
+@pytest.mark.parametrize("form", ["csv", "columns", "records"])
+def test_a_row_is_read_in_every_form_with_its_letters(form, tmp_path):
+    row = ROW if form == "csv" else ROW | {"year": 2008, "duration": 61.5}
+    (entry,) = published(tmp_path, [row], form=form).values()
+    assert entry.group == "Antonín Dvořák: Humoresque № 7"
+    assert entry.attributes == {
+        "canonical_composer": "Antonín Dvořák",
+        "canonical_title": "Humoresque № 7",
+        "year": 2008,
+        "duration": 61.5,
+    }
+
+
+BAD = [
+    ("year", ""), ("year", "MMVIII"), ("year", "nan"), ("year", "2008.5"), ("year", "-1"),
+    ("duration", ""), ("duration", "inf"), ("duration", "1:02"), ("duration", "9" * 400),
+    ("midi_filename", ""), ("canonical_composer", " "), ("canonical_title", ""), ("split", ""),
+]  # fmt: skip
+BAD_VALUES = [
+    ("year", None), ("year", True), ("year", [2008]), ("duration", {}), ("duration", 10**400),
+    ("midi_filename", ["2008/a.midi"]), ("midi_filename", {}), ("canonical_title", 5),
+    ("split", None), ("split", ["train"]), ("canonical_composer", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_row_of_the_csv_is_counted(name, value, tmp_path):
+    good = ROW | {"midi_filename": "2008/b.midi"}
+    members = ("2008/a.midi", "2008/b.midi")
+    items = published(tmp_path, [ROW | {name: value}, good], members=members)
+    assert isinstance(items.pop("2008/b.midi"), Entry)
+    reasons = sorted(item.reason for item in items.values())
+    assert reasons == (["bad_row", "not_listed"] if name == "midi_filename" else ["bad_row"])
+
+
+@pytest.mark.parametrize("form", ["columns", "records"])
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_a_bad_value_of_the_json_is_counted(name, value, form, tmp_path):
+    good = ROW | {"midi_filename": "2008/b.midi", "year": 2008, "duration": 9}
+    members = ("2008/a.midi", "2008/b.midi")
+    items = published(tmp_path, [ROW | {name: value}, good], members=members, form=form)
+    assert isinstance(items.pop("2008/b.midi"), Entry)
+    assert "bad_row" in {item.reason for item in items.values()}
+
+
+def test_rows_without_a_column_and_odd_records_are_counted(tmp_path):
+    lacking = {name: value for name, value in ROW.items() if name != "year"}
+    second = ROW | {"midi_filename": "2008/b.midi"}
+    members = ("2008/a.midi", "2008/b.midi")
+    items = published(tmp_path, [lacking, second, 5, None], members=members, form="records")
+    assert {k: getattr(i, "reason", "") for k, i in items.items()} == {
+        "2008/a.midi": "bad_row", "2008/b.midi": "",
+        "None (row 3)": "bad_row", "None (row 4)": "bad_row",
+    }  # fmt: skip
+
+
+def test_duplicate_rows_and_files_that_no_row_names_are_counted(tmp_path):
+    rows = [ROW, ROW | {"split": "test"}]
+    members = ("2008/a.midi", "2009/c.midi", "2009/d.MID", "2009/e.wav", "README")
+    items = published(tmp_path, rows, members=members)
+    assert items.pop("2008/a.midi").split == "train"  # of two rows the first counts
+    assert {key: item.reason for key, item in items.items()} == {
+        "2008/a.midi (row 2)": "duplicate_row",
+        "2009/c.midi": "not_listed",
+        "2009/d.MID": "not_listed",
+    }
+
+
+def test_with_audio_missing_and_unlisted_recordings_are_counted(tmp_path):
+    options = MaestroOptions(version="v3.0.0", audio=True, miniature_size=10)
+    members = ("2008/a.midi", "2009/e.wav")
+    items = published(tmp_path, [ROW], options, members)
+    assert {key: item.reason for key, item in items.items()} == {
+        "2008/a.midi": "missing_member",
+        "2009/e.wav": "not_listed",
+    }
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        ("csv", b""), ("csv", b"<html>404</html>"), ("csv", b"\xff\xfe"), ("csv", b"a,b\n1,2\n"),
+        ("csv", b"split,year\n" + b"x" * 200_000 + b",1\n"),
+        ("json", b""), ("json", b"7"), ("json", b"{}"), ("json", b"[" * 100_000), ("json", b"[]"),
+        ("json", b'{"split": NaN}'), ("json", b'{"split": {"0": 1, "0": 2}}'),
+        ("json", b'{"split": ["train"]}'), ("json", b'[{"year": ' + b"9" * 5000 + b"}]"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_none_stops_with_a_remedy(table, tmp_path):
+    suffix, content = table
+    write_zip(tmp_path / ARCHIVE, {f"{TABLE}.{suffix}": content})
+    with pytest.raises(PipelineError, match="dvc repro"):
+        list(DATASET.catalogue(tmp_path, OPTIONS))
+
+
+def test_the_csv_is_preferred_to_the_json(tmp_path):
+    table = ",".join(maestro.COLUMNS) + "\n" + ",".join(ROW.values()) + "\n"
+    content = {f"{TABLE}.csv": table.encode(), f"{TABLE}.json": b"<html>"}
+    write_zip(tmp_path / ARCHIVE, content | {"maestro-v3.0.0/2008/a.midi": b""})
+    (entry,) = DATASET.catalogue(tmp_path, OPTIONS)
+    assert entry.key == "2008/a.midi"
+
+
+@pytest.mark.parametrize("version", ["v1.0.0", "v2.0.0", "v3.0.0"])
+def test_miniature_of_every_version_is_as_published(version, tmp_path, entries):
+    options = MaestroOptions(version=version, audio=False, miniature_size=10)
+    maestro.build(tmp_path, options, seed=1)
+    (source,) = DATASET.sources(options)
+    assert source.file == f"maestro-{version}-midi.zip"
+    assert source.urls[0].endswith(f"/maestro/{version}/{source.file}")
+    assert source.checksum.startswith("sha256:")
+    found = list(DATASET.catalogue(tmp_path, options))
+    assert [(e.key, e.split, e.attributes) for e in found] == [
+        (e.key, e.split, e.attributes) for e in entries
+    ]
+    top = f"{source.file}!maestro-{version}"
+    table = json.loads(archives.read_text(tmp_path, f"{top}/maestro-{version}.json"))
+    assert isinstance(table, dict if version == "v3.0.0" else list)
+    assert source.file in archives.read_text(tmp_path, f"{top}/README")
+
+
+def test_miniature_with_audio_sounds_as_its_midi(tmp_path, monkeypatch):
+    monkeypatch.setattr(maestro, "_SAMPLE_RATES", (8_000, 16_000))  # to be quick
+    options = MaestroOptions(version="v3.0.0", audio=True, miniature_size=8)
+    maestro.build(tmp_path, options, seed=1)
+    assert [f.name for f in tmp_path.iterdir()] == [s.file for s in DATASET.sources(options)]
+    entries = list(DATASET.catalogue(tmp_path, options))
+    assert len(entries) == 8
+    rates = set()
+    for entry in entries[:1] + entries[-1:]:
+        example = DATASET.load(entry, dict(archives.read(tmp_path, entry.members)))
+        rates.add(example.sample_rate)
+        assert 0.1 < np.abs(example.audio).max() < 1
+        notes = example.note_sequence
+        seconds = len(example.audio) / example.sample_rate
+        assert 0.9 < seconds - notes.total_time < 3  # the pedal holds the last notes, too
+        # Where a lone note begins there is more sound than just before it.
+        first = min(note.start_time for note in notes.notes)
+        at = int(first * example.sample_rate)
+        loud = np.abs(example.audio[at : at + example.sample_rate // 4]).max()
+        assert loud > 10 * np.abs(example.audio[: max(1, at - 100)]).max()
+    assert rates == {8_000, 16_000}
 
 
 NOTE = "<note>{extra}<pitch><step>{step}</step><octave>{octave}</octave></pitch>{rest}</note>"

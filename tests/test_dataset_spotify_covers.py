@@ -1,6 +1,7 @@
 """The Spotify covers and their miniature: tuples, groups, faults, and the rule of the pictures."""
 
 import colorsys
+import hashlib
 import io
 import json
 import zipfile
@@ -11,13 +12,14 @@ from PIL import Image
 from scipy import ndimage
 
 from pipeline import archives
+from pipeline.datasets import _cover_facts
 from pipeline.datasets.base import Entry
 from pipeline.datasets.spotify_covers import DATASET, SpotifyCoversOptions
 from pipeline.errors import PipelineError, Rejected
 from pipeline.miniatures import _archives, _drawn_cover, _styled_clip, spotify_covers
 from pipeline.miniatures._drawn_cover import drawn, picture_parameters
 
-OPTIONS = SpotifyCoversOptions(miniature_size=18)
+OPTIONS = SpotifyCoversOptions(max_albums_per_picture=10, miniature_size=18)
 NUM_FAULTS = len(spotify_covers.FAULTS)
 
 
@@ -59,12 +61,14 @@ def test_layout_is_that_of_the_collector(raw, items):
     ]
     folders = {"album_information", "audio_analysis", "audio_features", "images", "audio"}
     assert {n.split("/")[0] for n in names} == folders | {"README.txt"}
-    assert {n.split("/")[1].split(".")[0] for n in names if "/" in n} == set(items)
-    assert all(len(key) == 22 for key in items)
+    readme = "spotify_covers.zip!spotify_covers/README.txt"
+    assert items[readme].reason == "unknown_file"
+    assert {n.split("/")[1].split(".")[0] for n in names if "/" in n} == set(items) - {readme}
+    assert all(len(key) == 22 for key in set(items) - {readme})
 
 
 def test_two_builds_are_equal_to_the_byte(tmp_path):
-    small = SpotifyCoversOptions(miniature_size=12)
+    small = SpotifyCoversOptions(max_albums_per_picture=10, miniature_size=12)
     for name in ("a", "b"):
         spotify_covers.build(tmp_path / name, small, seed=5)
     first, second = ((tmp_path / n / "spotify_covers.zip").read_bytes() for n in ("a", "b"))
@@ -73,7 +77,7 @@ def test_two_builds_are_equal_to_the_byte(tmp_path):
 
 def test_every_fault_is_rejected_with_its_reason(items, examples):
     reasons = [i.reason for i in items.values() if isinstance(i, Rejected)]
-    assert sorted(reasons) == ["missing_audio", "not_features"]
+    assert sorted(reasons) == ["missing_audio", "not_features", "unknown_file"]
     assert sum(isinstance(e, Rejected) for e in examples.values()) == 2  # a picture, an empty mp3
     assert len(usable(examples)) == OPTIONS.miniature_size - 4
     assert list(items) == sorted(items)
@@ -205,9 +209,253 @@ def test_any_nesting_and_missing_parts(raw, tmp_path):
     assert len(items[ids[4]].group) == 64  # sha256 of the picture
 
 
+IDS = [digit * 22 for digit in "0123456"]
+JPEG = b"\xff\xd8\xff jpeg of "
+
+
+def features(track_id, **changes):
+    numbers = dict.fromkeys(_cover_facts.NUMBERS, 0.5)
+    return {**numbers, "id": track_id, "type": "audio_features", "duration_ms": 30_000, **changes}
+
+
+def track(track_id, picture=None, album=None, **changes):
+    """The five files of a track by their usual names."""
+    members = {
+        f"audio/{track_id}.mp3": b"mp3",
+        f"images/{track_id}.jpeg": JPEG + (picture or track_id).encode(),
+        f"audio_features/{track_id}.json": json.dumps(features(track_id, **changes)).encode(),
+        f"audio_analysis/{track_id}.json": b"{}",
+    }
+    if album is not None:
+        described = {"type": "album", "id": album, "name": f"album {album}"}
+        members[f"album_information/{track_id}.json"] = json.dumps(described).encode()
+    return members
+
+
+def catalogued(raw, members=None, options=OPTIONS, archive="spotify_covers.zip"):
+    if members is not None:
+        _archives.write_zip(raw / archive, members)
+    items = list(DATASET.catalogue(raw, options))
+    keys = [item.key if isinstance(item, Entry) else item[0] for item in items]
+    assert keys == sorted(set(keys))
+    return {k: i if isinstance(i, Entry) else i[1] for k, i in zip(keys, items, strict=True)}
+
+
+def reasons(items):
+    return {k: "" if isinstance(i, Entry) else i.reason for k, i in items.items()}
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def parts(members):
+    """A part-zip for each folder; the two first need their own name to tell what is in them."""
+    found = {}
+    for name, data in members.items():
+        folder, _, file = name.partition("/")
+        kept = file if folder.startswith("audio_") else name
+        found.setdefault(f"{folder}_part1.zip", {})[kept] = data
+    return {name: zipped(held) for name, held in found.items()}
+
+
+def test_part_zips_within_the_archive_are_read_in_place(raw, items, examples, tmp_path):
+    with zipfile.ZipFile(raw / "spotify_covers.zip") as archive:
+        names = [n for n in archive.namelist() if n.count("/") == 2]
+        members = {n.split("/", 1)[1]: archive.read(n) for n in names}
+    outer = {f"share/{name}": data for name, data in parts(members).items()}
+    nested = catalogued(tmp_path, outer)
+    expected = {key: item for key, item in items.items() if len(key) == 22}
+    assert reasons(nested) == reasons(expected)
+    for key, entry in nested.items():
+        if isinstance(entry, Entry):
+            assert (entry.group, entry.attributes) == (items[key].group, items[key].attributes)
+            assert entry.members[1] == (
+                f"spotify_covers.zip!share/images_part1.zip!images/{key}.jpeg"
+            )
+    key = next(iter(usable(examples)))
+    example = DATASET.load(nested[key], dict(archives.read(tmp_path, nested[key].members)))
+    np.testing.assert_array_equal(example.picture, examples[key].picture)
+
+
+def test_part_zips_side_by_side_are_one_dataset(tmp_path):
+    members = {k: v for i in IDS[:3] for k, v in track(i, album="a").items()}
+    for name, data in parts(members).items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "manifest.json").write_text("{}")
+    items = catalogued(tmp_path)
+    assert reasons(items) == dict.fromkeys(IDS[:3], "")
+    assert {e.group for e in items.values()} == {"a"}
+    assert items[IDS[0]].members[1] == f"images_part1.zip!images/{IDS[0]}.jpeg"
+
+
+def test_nothing_that_is_named_by_a_track_vanishes(tmp_path):
+    whole, lone, only_picture = track(IDS[0]), track(IDS[1]), track(IDS[2])
+    members = {
+        **whole,
+        **{f"a copy/{name}": data for name, data in whole.items()},
+        f"audio_analysis/{IDS[1]}.json": lone[f"audio_analysis/{IDS[1]}.json"],
+        f"images/{IDS[2]}.jpeg": only_picture[f"images/{IDS[2]}.jpeg"],
+        f"other/{IDS[3]}.json": b"{}",
+        f"images/{IDS[0]}.txt": b"",
+        "__MACOSX/images/._" + IDS[0] + ".jpeg": b"",
+        f"__MACOSX/images/{IDS[4]}.jpeg": b"",
+        "images/Thumbs.db": b"",
+        ".DS_Store": b"",
+        "README": b"",
+        "broken.zip": b"PK",
+    }
+    items = catalogued(tmp_path, members)
+    found = {key.removeprefix("spotify_covers.zip!"): r for key, r in reasons(items).items()}
+    others = {name for name in members if IDS[0] not in name or "MACOSX" in name}
+    others -= {f"audio_analysis/{IDS[1]}.json", f"images/{IDS[2]}.jpeg"}
+    assert found == {
+        IDS[0]: "",
+        IDS[1]: "missing_picture",
+        IDS[2]: "missing_audio",
+        f"images/{IDS[0]}.txt": "unknown_file",
+        **dict.fromkeys(others, "unknown_file"),
+        **{f"{name}": "duplicate_file" for name in whole},  # "a copy" comes first by name
+    }
+    assert items[IDS[0]].members[0] == f"spotify_covers.zip!a copy/audio/{IDS[0]}.mp3"
+
+
+def test_albums_and_equal_pictures_are_one_group(tmp_path):
+    members = {
+        **track(IDS[0], "x", album="b"),
+        **track(IDS[1], "x", album="a"),  # the same picture in another album
+        **track(IDS[2], "y", album="b"),
+        **track(IDS[3], "y"),  # no album object
+        **track(IDS[4], "z"),
+        **track(IDS[5], "z"),
+        **track(IDS[6], "w", album="c"),
+    }
+    groups = {key: entry.group for key, entry in catalogued(tmp_path, members).items()}
+    z = hashlib.sha256(JPEG + b"z").hexdigest()
+    expected = ["a", "a", "a", "a", z, z, "c"]
+    assert groups == dict(zip(IDS, expected, strict=True))
+    del members[f"audio/{IDS[0]}.mp3"]  # what lacks something connects, too
+    items = catalogued(tmp_path, members)
+    assert items.pop(IDS[0]).reason == "missing_audio"
+    assert {key: entry.group for key, entry in items.items()}.items() <= groups.items()
+
+
+def test_a_picture_of_too_many_albums_is_a_placeholder(tmp_path):
+    members = {}
+    for number, track_id in enumerate(IDS[:4]):
+        members.update(track(track_id, "none yet", album=f"album {number}"))
+    members.update(track(IDS[4], album="album 0"))
+    members.update(track(IDS[5], "none yet"))
+    for limit, reason in ((3, "placeholder_picture"), (4, ""), (None, "")):
+        options = SpotifyCoversOptions(max_albums_per_picture=limit, miniature_size=18)
+        items = catalogued(tmp_path, members, options)
+        found = reasons(items)
+        assert found == {**dict.fromkeys(IDS[:4], reason), IDS[4]: "", IDS[5]: reason}
+        assert items[IDS[4]].group == "album 0"
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [(b"<!DOCTYPE html>429", "undecodable_picture"), (b"", "undecodable_picture"),
+     (b"GIF89a....", "animated_picture"), (b'{"error": {}}', "undecodable_picture")],
+)  # fmt: skip
+def test_error_bodies_saved_as_pictures_make_no_group(picture, reason, tmp_path):
+    members = {**track(IDS[0], album="a"), **track(IDS[1], album="b"), **track(IDS[2], album="b")}
+    for track_id in IDS[:2]:
+        members[f"images/{track_id}.jpeg"] = picture
+    items = catalogued(tmp_path, members)
+    assert reasons(items) == {IDS[0]: reason, IDS[1]: reason, IDS[2]: ""}
+    assert items[IDS[2]].group == "b"
+
+
+def test_pictures_below_64_pixels_and_gifs_are_rejected_when_read(tmp_path):
+    for size, kind, reason in (
+        ((63, 640), "JPEG", "too_small_picture"),
+        ((99, 99), "GIF", "animated"),
+    ):
+        buffer = io.BytesIO()
+        Image.new("RGB", size).save(buffer, kind)
+        with pytest.raises(Rejected, match=reason):
+            entry = Entry(IDS[0], "g", ("a!x.mp3", "a!x.jpeg"))
+            DATASET.load(entry, {"a!x.mp3": b"", "a!x.jpeg": buffer.getvalue()})
+
+
+HOSTILE = [
+    b"", b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff\xfe", b'{"id": NaN}', b"9" * 5000,
+    json.dumps(features(IDS[1])).encode(),
+    *(json.dumps(features(IDS[0], tempo=v)).encode() for v in ("120", None, True, [], 10**400)),
+    json.dumps(features(IDS[0])).replace('"tempo": 0.5', '"tempo": 1e999').encode(),
+    json.dumps(features(IDS[0])).replace('"tempo": 0.5', '"tempo": 1, "tempo": 2').encode(),
+    json.dumps(features(IDS[0], note="\ud800")).encode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_features_are_rejected(text, tmp_path):
+    members = track(IDS[0]) | {f"audio_features/{IDS[0]}.json": text}
+    assert reasons(catalogued(tmp_path, members)) == {IDS[0]: "not_features"}
+
+
+def test_of_features_only_what_is_published_is_kept(tmp_path):
+    given = {"uri": 5, "time_signature": 10**400, "extra": {"a": []}}
+    items = catalogued(tmp_path, track(IDS[0], **given))
+    kept = items[IDS[0]].attributes["audio_features"]
+    assert kept == {k: v for k, v in features(IDS[0]).items() if k not in given}
+
+
+def album(**changes):
+    tracks = {"items": [{"id": IDS[1], "name": "x"}, {"id": IDS[0], "name": "Song"}]}
+    whole = {"type": "album", "id": "a", "name": "LP", "tracks": tracks, "genres": ["pop"]}
+    return {**whole, "artists": [{"name": "Artist"}], **changes}
+
+
+WHOLE = {"album_id": "a", "album": "LP", "title": "Song", "artist": "Artist", "genre": "pop"}
+ALBUMS = [
+    (album(), WHOLE),
+    (album(genres=[]), {k: v for k, v in WHOLE.items() if k != "genre"}),
+    (album(genres="pop", artists={}, tracks=5), {"album_id": "a", "album": "LP", "title": "LP"}),
+    (album(tracks={"items": [{"id": [1]}, 5, {"id": IDS[0], "name": 7}]}),
+     {k: v for k, v in WHOLE.items() if k != "title"}),
+    (album(artists=[5, {"name": {}}], genres=[{}]),
+     {k: v for k, v in WHOLE.items() if k not in ("artist", "genre")}),
+    (album(id=5), {}), (album(id=""), {}), (album(type="error"), {}), ([], {}), ("x", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), ALBUMS)
+def test_of_albums_what_is_text_is_kept(given, expected, tmp_path):
+    text = json.dumps(given).encode()
+    members = track(IDS[0]) | {f"album_information/{IDS[0]}.json": text}
+    attributes = dict(catalogued(tmp_path, members)[IDS[0]].attributes)
+    del attributes["audio_features"]
+    assert attributes == expected
+
+
+@pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"a": NaN}', b'{"id": 1, "id": 2}'])
+def test_hostile_albums_are_none(text, tmp_path):
+    members = track(IDS[0]) | {f"album_information/{IDS[0]}.json": text}
+    entry = catalogued(tmp_path, members)[IDS[0]]
+    assert list(entry.attributes) == ["audio_features"]
+    assert len(entry.group) == 64
+
+
+def test_a_damaged_member_is_counted(tmp_path):
+    _archives.write_zip(tmp_path / "spotify_covers.zip", track(IDS[0]), compress=False)
+    whole = (tmp_path / "spotify_covers.zip").read_bytes()
+    for name, what in ((JPEG + IDS[0].encode(), b"JPEG"), (b"danceability", b"DANCEABILITY")):
+        assert whole.count(name) == 1
+        changed = whole.replace(name, name[: -len(what)] + what)
+        (tmp_path / "spotify_covers.zip").write_bytes(changed)
+        assert reasons(catalogued(tmp_path)) == {IDS[0]: "damaged_member"}
+
+
 def test_an_archive_without_tracks_stops_with_a_remedy(tmp_path):
     _archives.write_zip(tmp_path / "spotify_covers.zip", {"images_part1.zip": b"PK"})
-    with pytest.raises(PipelineError, match="unzip it"):
+    with pytest.raises(PipelineError, match="22 characters"):
         list(DATASET.catalogue(tmp_path, OPTIONS))
 
 

@@ -60,8 +60,8 @@ MISTAKES = [
         "corpora.lakh_melody.codec='melodi' is not there; did you mean 'melody'?",
     ),
     (
-        ("corpora.lakh_melody.full.num_shards", {"train": 0, "validation": 1, "test": 1}),
-        "corpora.lakh_melody.full.num_shards.train=0: Input should be greater",
+        ("corpora.lakh_melody.full.num_shards", 0),
+        "corpora.lakh_melody.full.num_shards=0: Input should be greater",
     ),
     (("datasets.folder.source", "auto"), "there is no miniature of it"),
     (("models.melody_basic.metrics", "likelihood"), "metrics='likelihood' is not there"),

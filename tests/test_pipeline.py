@@ -1,71 +1,23 @@
 """The whole line, as a user meets it: fresh copies of the repository under profile smoke."""
 
-import base64
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline import files
 from pipeline.paths import ROOT
+from tests import scratch
+from tests.scratch import commit, environment, repro, run
 
-PROFILE = "smoke"
 MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
 CORPORA = list(yaml.safe_load((ROOT / "params.yaml").read_text())["corpora"])
-
-
-def _clone(folder):
-    """A copy of what git tracks, or would, as a repository of its own."""
-    listed = _run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)  # it is of another profile
-    _edit(folder, r"^profile: \w+", f"profile: {PROFILE}")
-    _run(folder, "git", "init", "-q")
-    _commit(folder, "clone")
-    return folder
-
-
-def _commit(folder, message):
-    who = ("-c", "user.name=t", "-c", "user.email=t@t")
-    _run(folder, "git", "add", "-A")
-    _run(folder, "git", *who, "commit", "-qm", message)
-
-
-def _edit(folder, pattern, replacement):
-    path = folder / "params.yaml"
-    text, count = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.M)
-    assert count == 1, pattern
-    path.write_text(text)
-
-
-def _environment():
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTEST_"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
-def _run(folder, *command, check=True):
-    result = subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
-    )
-    assert not check or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return result
-
-
-def _repro(folder, *arguments):
-    """Runs `dvc repro`; gives what ran, and what DVC had in its cache of runs."""
-    text = _run(folder, "dvc", "repro", *arguments).stdout
-    return set(re.findall(r"^Running stage '([^']+)'", text, re.M))
 
 
 def _num_runs(folder):
@@ -73,15 +25,15 @@ def _num_runs(folder):
         "from pipeline import params, tracking; s = params.load();"
         "print(len(tracking._client(s).search_runs([tracking._experiment(s)])))"
     )
-    return int(_run(folder, sys.executable, "-c", code).stdout)
+    return int(run(folder, sys.executable, "-c", code).stdout)
 
 
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory):
     """Two clones, each run from nothing; at once, since a machine has more than one core."""
-    folders = [_clone(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+    folders = [scratch.clone(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
     with ThreadPoolExecutor(2) as pool:
-        ran = list(pool.map(_repro, folders))
+        ran = list(pool.map(repro, folders))
     return folders, ran
 
 
@@ -103,10 +55,10 @@ def test_two_clones_agree_to_the_byte(clones):
 
 
 def test_nothing_is_stale_and_a_second_run_does_nothing(clone):
-    _run(clone, "dvc", "status", "-q")
+    run(clone, "dvc", "status", "-q")
     before = _num_runs(clone)
     assert before == len(MODELS)
-    assert _repro(clone) == set()
+    assert repro(clone) == set()
     assert _num_runs(clone) == before
 
 
@@ -147,7 +99,7 @@ def test_note_seq_reads_the_magenta_records(clone):
 def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
     """The run cache: a value that was there before costs nothing."""
     model = MODELS[-1]
-    _commit(clone, "results")
+    commit(clone, "results")
     runs = _num_runs(clone)
     branch = {f"train@{model}", f"generate@{model}", f"evaluate@{model}", "report"}
     before = (clone / "dvc.lock").read_bytes()
@@ -156,14 +108,14 @@ def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
     place = text.index("smoke:", block)
     changed = text[:place] + text[place:].replace("{", "{learning_rate: 0.02, ", 1)
     (clone / "params.yaml").write_text(changed)
-    assert _repro(clone) == branch
+    assert repro(clone) == branch
     assert _num_runs(clone) == runs + 1
-    assert "learning_rate" in _run(clone, "dvc", "params", "diff").stdout
-    assert f"reports/evaluate/{model}/metrics.json" in _run(clone, "dvc", "metrics", "diff").stdout
-    assert "html" in _run(clone, "dvc", "plots", "diff").stdout
+    assert "learning_rate" in run(clone, "dvc", "params", "diff").stdout
+    assert f"reports/evaluate/{model}/metrics.json" in run(clone, "dvc", "metrics", "diff").stdout
+    assert "html" in run(clone, "dvc", "plots", "diff").stdout
 
     (clone / "params.yaml").write_text(text)
-    assert _repro(clone) == set()
+    assert repro(clone) == set()
     assert _num_runs(clone) == runs + 1
     assert (clone / "dvc.lock").read_bytes() == before
 
@@ -171,7 +123,7 @@ def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
 def test_a_run_leads_to_its_data_params_code_and_artifacts(clone):
     model = MODELS[0]
     lock = (clone / "dvc.lock").read_text()
-    text = _run(clone, sys.executable, "-m", "pipeline.trace", model).stdout
+    text = run(clone, sys.executable, "-m", "pipeline.trace", model).stdout
     for kind in ("run", "fingerprint", "commit", "data", "artifact", "code", "param", "metric"):
         assert re.search(rf"^{kind}\b", text, re.M), kind
     digest = re.search(r"^artifact +data/models/\S+ (\S+) \(as in dvc.lock\)", text, re.M)[1]
@@ -181,16 +133,16 @@ def test_a_run_leads_to_its_data_params_code_and_artifacts(clone):
 def test_a_person_generates_from_a_primer(clone, tmp_path):
     command = (sys.executable, "-m", "pipeline.generate", MODELS[-1])
     arguments = ("--primer", "60,62,64,65", "--num", "2", "--num-steps", "48", "--out")
-    text = _run(clone, *command, *arguments, str(tmp_path / "tunes")).stdout
+    text = run(clone, *command, *arguments, str(tmp_path / "tunes")).stdout
     assert "2 tunes" in text
     assert len(list((tmp_path / "tunes").glob("*.wav"))) == 2
     midi = sorted((tmp_path / "tunes").glob("*.mid"))[0]
-    again = _run(clone, *command, "--primer", str(midi), "--num", "1", "--out", str(tmp_path / "b"))
+    again = run(clone, *command, "--primer", str(midi), "--num", "1", "--out", str(tmp_path / "b"))
     assert "1 tunes" in again.stdout
-    bad = _run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
+    bad = run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
     assert bad.returncode == 2
     assert "No such file" in bad.stderr
-    bad = _run(clone, *command, "--num", "8", check=False)
+    bad = run(clone, *command, "--num", "8", check=False)
     assert "--out" in bad.stderr
 
 
@@ -201,47 +153,50 @@ def test_tracking_that_fails_stops_nothing(clone):
         "r.finish({}); print('went on')"
     )
     uri = "MLFLOW_TRACKING_URI=sqlite:////dev/null/mlflow.db"
-    result = _run(clone, "env", uri, sys.executable, "-c", code)
+    result = run(clone, "env", uri, sys.executable, "-c", code)
     assert "went on" in result.stdout
     assert "tracking: not logged" in result.stderr
 
 
-def test_a_failed_or_killed_shard_is_all_that_runs_again(clone):
-    """One shard's job fails, another time everything is killed: the rest is kept."""
+def test_a_lost_damaged_or_killed_shard_is_all_that_runs_again(clone):
+    """One part is lost, one is cut short, another time everything is killed: the rest is kept."""
     corpus = "lakh_melody"
     work = clone / ".work/shard" / corpus
-    shards = sorted((work / "shards").glob("*.tfrecord"))
-    times = {p.name: p.stat().st_mtime_ns for p in shards}
-    shards[0].unlink()
-    _run(clone, sys.executable, "-m", "pipeline.shard", corpus)
-    now = {p.name: p.stat().st_mtime_ns for p in shards}
-    assert [name for name in times if now[name] != times[name]] == [shards[0].name]
-    _run(clone, "dvc", "status", "-q", f"shard@{corpus}")
+    sidecars = sorted((work / "shards").glob("*.json"))
+    shards = {path: path.stat().st_mtime_ns for path in (work / "shards").iterdir()}
+    lost, cut = (path.with_suffix(".train.tfrecord") for path in sidecars)
+    for damage in (lambda: lost.unlink(), lambda: _shorten(cut)):
+        damage()
+        run(clone, sys.executable, "-m", "pipeline.shard", corpus)
+        redone = {path for path, time in shards.items() if path.stat().st_mtime_ns != time}
+        parts = {path.name.partition(".")[0] for path in redone}
+        assert len(parts) == 1
+        assert len(redone) == 4
+        shards.update({path: path.stat().st_mtime_ns for path in redone})
+        run(clone, "dvc", "status", "-q", f"shard@{corpus}")
 
-    sidecars = [path.with_suffix(".json") for path in shards]
-    for path in (*shards, *sidecars):
+    for path in shards:
         path.unlink()
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.shard", corpus],
-        cwd=clone, env=_environment(), start_new_session=True, stderr=subprocess.DEVNULL,
+        cwd=clone, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while not any(p.exists() and not _is_in_work(work, p) for p in sidecars):
+    while not any(scratch.is_seen_by_snakemake(work, p) for p in sidecars):
         time.sleep(0.02)
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {p.name: p.stat().st_mtime_ns for p in shards if p.exists()}
-    _run(clone, sys.executable, "-m", "pipeline.shard", corpus)
+    kept = {p: p.stat().st_mtime_ns for p in sidecars if p.exists()}
+    run(clone, sys.executable, "-m", "pipeline.shard", corpus)
     assert all(p.exists() for p in shards)
-    unchanged = [p.name for p in shards if kept.get(p.name) == p.stat().st_mtime_ns]
-    assert unchanged
-    _run(clone, "dvc", "status", "-q", f"shard@{corpus}")
+    assert [p for p, time in kept.items() if p.stat().st_mtime_ns == time]
+    run(clone, "dvc", "status", "-q", f"shard@{corpus}")
 
 
-def _is_in_work(work, path):
-    """Whether Snakemake still counts a file as incomplete: it has not seen its job end."""
-    name = base64.b64encode(str(path.relative_to(work)).encode()).decode()
-    return (work / ".snakemake/incomplete" / name).exists()
+def _shorten(path):
+    content = path.read_bytes()
+    path.unlink()  # it may be a second name of what DVC keeps
+    path.write_bytes(content[:-5])
 
 
 def test_a_second_shard_stage_is_told_to_wait(clone):
@@ -250,7 +205,7 @@ def test_a_second_shard_stage_is_told_to_wait(clone):
     with open(clone / ".work/shard/lakh_melody/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = (sys.executable, "-m", "pipeline.shard", "lakh_melody")
-        result = _run(clone, *command, check=False)
+        result = run(clone, *command, check=False)
     assert result.returncode == 2
     assert "another process" in result.stderr
 
@@ -261,6 +216,6 @@ def test_an_added_file_is_noticed_and_moves_nothing(clone):
     before = files.read_json(corpus)["num_inputs"]
     tune = "X:1\nT:Added\nM:4/4\nL:1/8\nK:C\n" + "CDEF GABc|cBAG FEDC|" * 8 + "\n"
     (clone / "data/folder/added.abc").write_text(tune)
-    ran = _repro(clone, "describe@folder_melody")
+    ran = repro(clone, "describe@folder_melody")
     assert ran == {"fetch@folder", "shard@folder_melody", "describe@folder_melody"}
     assert files.read_json(corpus)["num_inputs"] == before + 1

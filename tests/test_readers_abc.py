@@ -1,6 +1,7 @@
 """The ABC reader against hand-computed tunes, and its two parsers against each other."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_decode_takes_utf_8_and_latin_1():
         (HEADER + "z4|z4|\n", "abc_no_notes"),
         ("", "abc_no_notes"),
         (HEADER + "C99999|D|\n", "abc_syntax"),
-        (HEADER + "C" * 100_001, "abc_too_long"),
+        (HEADER + "C" * abc.MAX_CHARACTERS, "abc_too_long"),
         (HEADER.replace("2/4", "2/0") + "C2|\n", "abc_syntax"),
         (HEADER + "z [CE D2|\n", "abc_syntax"),
         (HEADER + "(0ABC|D2|\n", "abc_unsupported"),
@@ -160,6 +161,50 @@ def test_rejections_have_their_reason(tune, reason):
     with pytest.raises(Rejected) as rejected:
         abc.read(tune)
     assert rejected.value.reason == reason
+
+
+HOSTILE = {  # what a backtracking pattern, or a parser that counts, would take minutes for
+    "spaces_in_a_title": (HEADER.replace("A Tune", "A" + " " * 19_000 + "B") + "C|", None),
+    "empty_lines": (HEADER + "\n" * 19_000 + "C|", None),
+    "inline_fields_without_end": (HEADER + "[A:" * 6000, "abc_too_long"),
+    "quotes": (HEADER + '"' * 19_000, "abc_no_notes"),
+    "bar_lines": (HEADER + "|" * 19_000 + "C|", None),
+    "colons": (HEADER + "CDEF" + ":" * 19_000 + "|", "abc_too_long"),
+    "repeats": (HEADER + "|:C:|" * 3800, "abc_too_long"),
+    "repeats_in_the_limit": (HEADER + "|:C:|" * 240, None),
+    "ties": (HEADER + "C-C" * 6000, "abc_too_long"),
+    "ties_in_the_limit": (HEADER + "C-C" * 400, None),
+    "bars": (HEADER + "{d}c3z|" * 2500, "abc_too_long"),
+    "bars_in_the_limit": (HEADER + "{d}c3z|" * 499, None),
+    "a_bar_to_be_divided": (HEADER + "[M:3/4]" + "z999" * 9 + "|C4|", "abc_too_long"),
+    "not_ascii": (HEADER + "C2\xff|C2z|", "abc_syntax"),
+    "long_meter": (HEADER.replace("2/4", "65536/8") + "Cz|", "abc_syntax"),
+    "long_added_meter": (HEADER.replace("2/4", "(3+99)/8") + "Cz|", "abc_syntax"),
+    "long_inline_meter": (HEADER + "Cz|[M:512/1]Cz|", "abc_syntax"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tunes_take_no_longer_than_others(name):
+    text, reason = HOSTILE[name]
+    abc.read(HEADER + "Cz|C2|")  # imports
+    started = time.process_time()
+    (tune,) = abc.split_tunebook(text)
+    abc.title(tune)
+    if reason is None:
+        assert abc.read(tune).notes
+    else:
+        with pytest.raises(Rejected, match=reason):
+            abc.read(tune)
+    assert time.process_time() - started < 5
+
+
+def test_a_title_keeps_its_inner_spaces_and_loses_the_outer():
+    assert abc.title("X:1\nT: \tThe  Tune \t\nT:Other\nK:C\n") == "The  Tune"
+
+
+def test_a_year_in_a_title_is_no_meter():
+    assert abc.read(HEADER.replace("A Tune", "M: 1999, M:2000") + "C2|").notes
 
 
 def test_mutations_are_read_or_rejected():

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -72,6 +73,49 @@ def test_rejections_have_their_reason(data, reason):
     with pytest.raises(Rejected) as rejected:
         audio.read(data)
     assert rejected.value.reason == reason
+
+
+def wav(rate_hz: int = RATE, num_channels: int = 1, num_data_bytes: int | None = None) -> bytes:
+    """A WAV file whose header says what it is told to, before 100 samples of 16 bits."""
+    data = bytes(200)
+    size = len(data) if num_data_bytes is None else num_data_bytes
+    align = 2 * num_channels
+    fields = (1, num_channels, rate_hz, rate_hz * align % 2**32, align % 2**16, 16)
+    head = b"fmt " + struct.pack("<IHHIIHH", 16, *fields) + b"data" + struct.pack("<I", size)
+    return b"RIFF" + struct.pack("<I", (36 + size) % 2**32) + b"WAVE" + head + data
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (wav(rate_hz=999), "bad_sample_rate"),
+        (wav(rate_hz=2**31 - 1), "bad_sample_rate"),
+        (wav(rate_hz=0), "undecodable_audio"),
+        (wav(num_channels=0), "undecodable_audio"),
+        (wav(num_channels=60_000), "undecodable_audio"),
+        (encoded(np.float32([3e38, -3e38] * 500), "WAV", "FLOAT"), "non_finite_audio"),
+    ],
+)
+def test_what_a_header_claims_is_checked(data, reason):
+    with pytest.raises(Rejected) as rejected:
+        audio.read(data, sample_rate=22_050)
+    assert rejected.value.reason == reason
+
+
+@pytest.mark.parametrize("num_data_bytes", [2**32 - 1, 2**31, 202])
+def test_a_header_that_claims_more_than_there_is_costs_nothing(num_data_bytes):
+    samples, sample_rate = audio.read(wav(num_data_bytes=num_data_bytes))
+    assert (samples.shape, sample_rate) == ((100,), RATE)
+
+
+def test_blocks_make_the_whole(monkeypatch):
+    rng = np.random.default_rng(5)
+    stereo = rng.uniform(-1, 1, (1000, 2)).astype(np.float32)
+    data = encoded(stereo, "WAV", "FLOAT")
+    whole, _ = audio.read(data)
+    monkeypatch.setattr(audio, "_BLOCK_SAMPLES", 14)
+    np.testing.assert_array_equal(audio.read(data)[0], whole)
+    np.testing.assert_array_equal(whole, stereo.mean(axis=1, dtype=np.float64).astype(np.float32))
 
 
 def test_length_is_checked_before_decoding(monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -185,6 +186,68 @@ def test_rejections_have_their_reason(data, suffix, reason):
     assert rejected.value.reason == reason
 
 
+METER = "<time><beats>3</beats><beat-type>4</beat-type></time>"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("<fifths>2</fifths>", "<fifths>99999999</fifths>", "musicxml_syntax"),
+        ("<fifths>2</fifths>", "<fifths>-13</fifths>", "musicxml_syntax"),
+        ("<fifths>2</fifths>", "<fifths>NaN</fifths>", "musicxml_syntax"),
+        (METER, METER.replace(">3<", ">65536<"), "musicxml_syntax"),
+        (METER, METER.replace(">3<", ">-1e-300<"), "musicxml_syntax"),  # read as 300
+        (METER, METER.replace(">3<", f">{'9' * 5000}<"), "musicxml_syntax"),
+        ("<alter>0</alter>", "<alter>1e308</alter>", "musicxml_syntax"),
+        ("<octave>4</octave>", "<octave>400</octave>", "musicxml_syntax"),
+        ("<duration>6</duration>", f"<duration>{10**10}</duration>", "musicxml_syntax"),
+        ("<duration>6</duration>", f"<duration>{10**8}</duration>", "musicxml_too_long"),
+        ("<divisions>2</divisions>", "<divisions>0</divisions>", "musicxml_unsupported"),
+        ("<measure number='1'>", "<a>" * 100 + "</a>" * 100 + "<measure>", "musicxml_too_large"),
+    ],
+)
+def test_numbers_that_no_score_has_are_refused_at_once(old, new, reason):
+    text = PLAIN.decode()
+    assert old in text
+    started = time.process_time()
+    with pytest.raises(Rejected) as rejected:
+        musicxml.read(text.replace(old, new).encode(), ".xml")
+    assert rejected.value.reason == reason
+    assert time.process_time() - started < 5
+
+
+def test_elements_are_counted_before_any_is_kept(monkeypatch):
+    monkeypatch.setattr(musicxml, "MAX_ELEMENTS", 25)
+    monkeypatch.setattr(musicxml.ET, "fromstring", None)  # a call of it would be a TypeError
+    with pytest.raises(Rejected, match="musicxml_too_large"):
+        musicxml.read(score(measure(ATTRIBUTES, note("C", 6) * 9)), ".xml")
+
+
+def test_what_note_seq_refuses_goes_to_music21_only_if_it_is_small(monkeypatch):
+    tempos = '<direction><sound tempo="90"/></direction>'
+    parts = [measure(ATTRIBUTES, TEMPO, note("C", 6)) + measure(tempos, note("D", 6))] * 2
+    assert len(notes(score(*parts))) == 4
+    monkeypatch.setattr(musicxml, "MAX_MUSIC21_NOTES", 3)
+    with pytest.raises(Rejected, match="musicxml_too_large"):
+        musicxml.read(score(*parts), ".xml")
+
+
+def test_ties_are_counted_before_music21_merges_them(monkeypatch):
+    tempos = '<direction><sound tempo="90"/></direction>'
+    tied = note("C", 3, inside='<tie type="start"/>') + note("C", 3)
+    parts = [measure(ATTRIBUTES, TEMPO, tied) + measure(tempos, note("D", 6))] * 2
+    assert len(notes(score(*parts))) == 4
+    monkeypatch.setattr(musicxml._score, "MAX_TIES_TIMES_NOTES", 2)
+    with pytest.raises(Rejected, match="musicxml_too_long"):
+        musicxml.read(score(*parts), ".xml")
+
+
+def test_external_entities_are_refused():
+    declaration = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>'
+    with pytest.raises(Rejected, match="musicxml_entity"):
+        musicxml.read(score(measure(note("C", 6)), declaration=declaration), ".xml")
+
+
 def test_a_published_doctype_is_no_entity():
     declaration = '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 1.1" "partwise.dtd">'
     data = score(measure(ATTRIBUTES, note("C", 6)), declaration=declaration)
@@ -234,6 +297,11 @@ def test_kern_is_read():
         (b"", "kern_syntax"),
         (b"**kern\n*-\n", "kern_no_notes"),
         (b"**kern\n" + bytes(kern.MAX_BYTES), "kern_too_long"),
+        (b"**kern\n" + b"4c\n" * kern.MAX_TOKENS, "kern_too_long"),
+        (b"**kern\n" + b"[4c\n4c]\n" * 2000, "kern_too_long"),
+        (b"**kern\n" + b"*MM60\n4c\n" * 2000, "kern_too_long"),
+        (KERN.replace("*M3/4", "*M65536/4").encode(), "kern_syntax"),
+        (KERN.replace("*M3/4", "*M3/4096").encode(), "kern_syntax"),
     ],
 )
 def test_kern_rejections_have_their_reason(data, reason):

@@ -83,6 +83,7 @@ def gif(num_frames: int) -> bytes:
         (encoded(Image.fromarray(pattern()), "JPEG")[:-300], "truncated_picture"),
         (encoded(Image.fromarray(pattern()), "PNG")[:120], "truncated_picture"),
         (encoded(Image.new("RGB", (63, 500))), "too_small_picture"),
+        (encoded(Image.new("1", (5001, 5000))), "too_large_picture"),
         (encoded(Image.new("1", (8000, 8000))), "too_large_picture"),
         (encoded(Image.new("1", (20_000, 20_000))), "too_large_picture"),
         (gif(1), "animated_picture"),

@@ -51,6 +51,21 @@ def test_parsing_gives_the_record_again():
             assert parsed[name] == value
 
 
+def test_arrays_of_any_layout_are_taken():
+    features = {"labels": Feature((None,), "int64"), "bits": Feature((None, 3), "uint8")}
+    record = {name: RECORD[name] for name in features}
+    expected = tfrecord.serialize_example(record, features)
+    for change in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=0)[::2], _read_only):
+        changed = {name: change(array) for name, array in record.items()}
+        assert tfrecord.serialize_example(changed, features) == expected
+
+
+def _read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
 def test_an_empty_sequence_survives():
     features = {"labels": Feature((None,), "int64")}
     data = tfrecord.serialize_example({"labels": np.zeros(0, np.int64)}, features)

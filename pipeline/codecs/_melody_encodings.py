@@ -12,14 +12,14 @@ configurations of Magenta's `melody_rnn_model.default_configs`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 
-from pipeline.codecs._melody_extraction import NO_EVENT, NOTE_OFF
+from pipeline.codecs._melody_extraction import NO_EVENT
 
 _DISTANCES = (16, 32)  # steps; one bar and two of 4/4 in sixteenths
-_IN_KEY = np.array([[(pitch - key) % 12 in (0, 2, 4, 5, 7, 9, 11) for key in range(12)]
-                    for pitch in range(12)], np.int64)  # [pitch class, major key]  # fmt: skip
 _C = 0
 
 
@@ -40,6 +40,8 @@ class OneHot:
     counter_bits = slice(0, 0)
     ascending_bit: int | None = None
     descending_bit: int | None = None
+    _are_pitches_first = False
+    _has_repeats = False
 
     def __init__(self, low: int, high: int, key: int | None):
         self.low, self.high, self.key = low, high, key
@@ -58,51 +60,27 @@ class OneHot:
 
         Source: note-seq, `melodies_lib.Melody.squash`.
         """
-        events = np.asarray(events, np.int64)
-        pitches = events[events >= 0]
-        if self.key is None or not pitches.size:
-            return events
-        shift = self.key - int(np.bincount(pitches % 12, minlength=12).dot(_IN_KEY).argmax())
-        center = (pitches.min() + pitches.max()) / 2
-        shift += 12 * round(((self.low + self.high - 1) / 2 - (center + shift)) / 12)
-        moved = events + shift
-        moved = np.where(moved < self.low, self.low + (moved - self.low) % 12, moved)
-        moved = np.where(moved >= self.high, self.high - 12 + (moved - self.high) % 12, moved)
-        return np.where(events >= 0, moved, events)
+        events = _int64(events)
+        return events if self.key is None else _compiled().transpose(events, *self._range, self.key)
 
-    def labels(self, events: np.ndarray) -> np.ndarray:
+    def labels(self, events: Sequence[int] | np.ndarray) -> np.ndarray:
         """Classes of all the events of a transposed melody. int64, shape [events].
 
         Raises:
           ValueError: if an event is neither -2, -1 nor a pitch of the range.
         """
-        return self._own_classes(events)
-
-    def targets(self, events: np.ndarray) -> np.ndarray:
-        """What the labels of each step mean, as far as it depends on the melody.
-
-        Column 0 is the class of the event itself, were it no repeat; then, for each class of
-        repeats, the class of the event that it stands for at this step. A model's probability of an
-        event is the sum over the labels that mean it.
-
-        Returns:
-          int64 below num_events. Shape [events, 1 + classes of repeats].
-        """
-        return self._own_classes(events)[:, None]
-
-    def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Inputs after the events at `positions` of a transposed melody.
-
-        Returns:
-          uint8, 0 or 1. Shape [positions, input_size].
-        """
-        return _one_hot(self._classes(events[positions]), self.num_classes)
+        events, form = _int64(events), (self._are_pitches_first, self._has_repeats)
+        labels: np.ndarray = _compiled().label(events, *self._range, *form)
+        if len(labels) and labels.min() < 0:
+            raise ValueError(f"{events=} has other than -2, -1 and {self.low}..{self.high - 1}")
+        return labels
 
     def inputs(self, events: Sequence[int]) -> np.ndarray:
         """What a model is given after these events: uint8, shape [input_size]; zeros before any."""
-        if not len(events):
-            return np.zeros(self.input_size, np.uint8)
-        return self.input_bits(np.asarray(events, np.int64), np.array([len(events) - 1]))[0]
+        bits = np.zeros(self.input_size, np.uint8)
+        if len(events):
+            bits[self.labels(events[-1:])] = 1
+        return bits
 
     def values(self, bits: np.ndarray) -> np.ndarray:
         """The vector of note-seq for the bits of an input.
@@ -122,21 +100,15 @@ class OneHot:
 
     def label(self, events: Sequence[int], position: int) -> int:
         """The class of events[position], given those before it."""
-        return int(self._classes(np.asarray(events[position], np.int64)))
+        return int(self.labels(events[position : position + 1])[0])
 
     def event(self, label: int, events: Sequence[int]) -> int:
         """The event that a label means after these events."""
         return label - 2 if label < 2 else label - 2 + self.low
 
-    def _own_classes(self, events: np.ndarray) -> np.ndarray:
-        """Labels of events that are no repeats."""
-        return self._classes(events)
-
-    def _classes(self, events: np.ndarray) -> np.ndarray:
-        is_pitch = (events >= self.low) & (events < self.high)
-        if not np.all(is_pitch | (events == NOTE_OFF) | (events == NO_EVENT)):
-            raise ValueError(f"{events=} has other than -2, -1 and {self.low}..{self.high - 1}")
-        return np.where(is_pitch, events - self.low + 2, events + 2)
+    @property
+    def _range(self) -> tuple[int, int]:
+        return self.low, self.high
 
 
 class Lookback(OneHot):
@@ -148,33 +120,45 @@ class Lookback(OneHot):
     """
 
     counter_bits = slice(114, 119)
+    _has_repeats = True
 
     def __init__(self, low: int, high: int, key: int | None):
         super().__init__(low, high, key)
         self.num_classes = self.num_events + len(_DISTANCES)
         self.input_size = 3 * self.num_events + 5 + len(_DISTANCES)
 
-    def labels(self, events: np.ndarray) -> np.ndarray:
-        return _with_repeats(self._own_classes(events), events, self.num_events)
+    def targets(self, events: Sequence[int] | np.ndarray) -> np.ndarray:
+        """What the labels of each step mean, as far as it depends on the melody.
 
-    def targets(self, events: np.ndarray) -> np.ndarray:
-        steps = np.arange(len(events))
-        meant = (events, *(_event_at(events, steps - distance) for distance in _DISTANCES))
-        return np.stack([self._own_classes(e) for e in meant], axis=1)
+        Column 0 is the class of the event itself, were it no repeat; then, for each class of
+        repeats, the class of the event that it stands for at this step. A model's probability of an
+        event is the sum over the labels that mean it.
 
-    def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        upcoming = [_event_at(events, positions + 1 - distance) for distance in _DISTANCES]
-        bits = [
-            *(_one_hot(self._classes(e), self.num_events) for e in (events[positions], *upcoming)),
-            _counter(positions + 1, 5),
-            *_repeats(events, positions),
-        ]
-        return np.concatenate(bits, axis=1)
+        Returns:
+          uint8 below num_events. Shape [events, 1 + classes of repeats].
+        """
+        are_first = self._are_pitches_first
+        targets: np.ndarray = _compiled().target(_int64(events), *self._range, are_first)
+        return targets
+
+    def packed_inputs(self, events: Sequence[int] | np.ndarray, first: int = 0) -> np.ndarray:
+        """Inputs after each event of a transposed melody, from `first` on.
+
+        Returns:
+          uint8, the first bit of an input being the highest. Shape [events - first, bytes].
+        """
+        packed: np.ndarray = _compiled().pack_lookback(_int64(events), *self._range, first)
+        return packed
+
+    def inputs(self, events: Sequence[int]) -> np.ndarray:
+        if not len(events):
+            return np.zeros(self.input_size, np.uint8)
+        self.labels(events)  # refuses what is out of range
+        return np.unpackbits(self.packed_inputs(events, len(events) - 1))[: self.input_size]
 
     def label(self, events: Sequence[int], position: int) -> int:
         first = max(0, position - _DISTANCES[-1])
-        recent = np.asarray(events[first : position + 1], np.int64)
-        return int(self.labels(recent)[-1])
+        return int(self.labels(events[first : position + 1])[-1])
 
     def event(self, label: int, events: Sequence[int]) -> int:
         repeat = label - self.num_events
@@ -192,10 +176,15 @@ class KeyMelody(Lookback):
     counter_bits = slice(42, 49)
     ascending_bit = 39
     descending_bit = 74
+    _are_pitches_first = True
 
     def __init__(self, low: int, high: int, key: int | None):
         super().__init__(low, high, key)
         self.input_size = (high - low) + 4 + len(_DISTANCES) + 7 + 1 + 12 + 12 + 1
+
+    def packed_inputs(self, events: Sequence[int] | np.ndarray, first: int = 0) -> np.ndarray:
+        packed: np.ndarray = _compiled().pack_key_melody(_int64(events), *self._range, first)
+        return packed
 
     def event(self, label: int, events: Sequence[int]) -> int:
         num_pitches = self.high - self.low
@@ -203,48 +192,18 @@ class KeyMelody(Lookback):
             return self.low + label
         return super().event(label - num_pitches if label < self.num_events else label, events)
 
-    def _own_classes(self, events: np.ndarray) -> np.ndarray:
-        classes = self._classes(events)
-        return np.where(classes < 2, classes + self.high - self.low, classes - 2)
 
-    def input_bits(self, events: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        steps = np.arange(len(events))
-        last = np.maximum.accumulate(np.where(events != NO_EVENT, steps, -1))[positions]
-        sounding = np.where(last >= 0, events[last], NOTE_OFF)
-        # A note-off leaves the attack as it was: so does note-seq.
-        last = np.maximum.accumulate(np.where(events != NOTE_OFF, steps, -1))[positions]
-        is_attack = (last >= 0) & (events[last] >= 0)
-        num_notes = np.cumsum(events >= 0)[positions]
-        direction, keys, recent_keys = _histories(events[events >= 0], num_notes)
-        bits = [
-            _one_hot(self._classes(sounding) - 2, self.high - self.low),
-            *_columns(sounding >= 0, sounding < 0, is_attack, direction > 0),
-            *_repeats(events, positions),
-            _counter(positions + 1, 7),
-            *_columns((positions + 1) % 16 == 0),
-            keys,
-            recent_keys,
-            *_columns(direction < 0),
-        ]
-        return np.concatenate(bits, axis=1)
+BASIC, MONO = OneHot(48, 84, _C), OneHot(0, 128, None)
+LOOKBACK, ATTENTION = Lookback(48, 84, _C), KeyMelody(48, 84, _C)
+BY_NAME = {"basic": BASIC, "mono": MONO, "lookback": LOOKBACK, "attention": ATTENTION}
 
 
-BY_NAME: dict[str, OneHot] = {
-    "basic": OneHot(48, 84, _C),
-    "mono": OneHot(0, 128, None),
-    "lookback": Lookback(48, 84, _C),
-    "attention": KeyMelody(48, 84, _C),
-}
+@cache
+def _compiled() -> ModuleType:
+    """Imported when first needed, with the compiler."""
+    from pipeline.codecs import _melody_arrays
 
-
-def _with_repeats(classes: np.ndarray, events: np.ndarray, first_repeat: int) -> np.ndarray:
-    """Puts the classes of repeats, the farther the stronger, over those of the events."""
-    labels = classes.copy()
-    for i, distance in enumerate(_DISTANCES):
-        labels[distance:][events[distance:] == events[:-distance]] = first_repeat + i
-    start = labels[: _DISTANCES[-1]]
-    start[events[: len(start)] == NO_EVENT] = first_repeat + len(_DISTANCES) - 1
-    return labels
+    return _melody_arrays
 
 
 def _repeated(index: int, events: Sequence[int]) -> int:
@@ -252,67 +211,6 @@ def _repeated(index: int, events: Sequence[int]) -> int:
     return NO_EVENT if len(events) < distance else int(events[-distance])
 
 
-def _one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """uint8; a row of zeros for a negative class. Shape [classes, num_classes]."""
-    return (classes[:, None] == np.arange(num_classes)).view(np.uint8)
-
-
-def _counter(steps: np.ndarray, num_bits: int) -> np.ndarray:
-    return (steps[:, None] >> np.arange(num_bits) & 1).astype(np.uint8)
-
-
-def _columns(*flags: np.ndarray) -> list[np.ndarray]:
-    return [flag.astype(np.uint8)[:, None] for flag in flags]
-
-
-def _event_at(events: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    return np.where(positions >= 0, events[np.maximum(positions, 0)], NO_EVENT)
-
-
-def _repeats(events: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
-    """Whether the event at each position is that of one bar, and of two, before."""
-    return _columns(
-        *((positions >= d) & (events[positions] == _event_at(events, positions - d))
-          for d in _DISTANCES)
-    )  # fmt: skip
-
-
-def _histories(
-    pitches: np.ndarray, num_notes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the first so many notes of a melody tell.
-
-    Args:
-      pitches: of all its notes. Shape [notes].
-      num_notes: 0..notes, not descending. Shape [positions].
-
-    Returns:
-      direction of the last move to another pitch: 1 up, -1 down, 0 none yet. Shape [positions].
-      best major keys of all these notes: uint8. Shape [positions, 12].
-      best major keys of their last three different pitches: uint8. Shape [positions, 12].
-    """
-    moves = np.sign(np.diff(pitches, prepend=pitches[:1]))
-    last_move = np.maximum.accumulate(np.where(moves != 0, np.arange(len(moves)), 0))
-    direction = np.concatenate(([0], moves[last_move]))
-    key_counts = np.zeros((len(pitches) + 1, 12), np.int64)
-    np.cumsum(_IN_KEY[pitches % 12], axis=0, out=key_counts[1:])
-    first, last = int(num_notes[0]), int(num_notes[-1])
-    recent = np.array(_recent_pitches(pitches[:last].tolist(), first))
-    recent_counts = (_IN_KEY[recent % 12] * (recent >= 0)[..., None]).sum(axis=1)
-    recent_keys = _best(recent_counts)[num_notes - first]
-    return direction[num_notes], _best(key_counts[num_notes]), recent_keys
-
-
-def _recent_pitches(pitches: list[int], first: int) -> list[list[int]]:
-    """The last three different pitches after `first` notes, and after each more; -1 for none."""
-    recent = list(dict.fromkeys(reversed(pitches[:first])))[2::-1]
-    recent = [-1] * (3 - len(recent)) + recent
-    windows = [recent]
-    for pitch in pitches[first:]:
-        recent = [*[p for p in recent if p != pitch][-2:], pitch]
-        windows.append(recent)
-    return windows
-
-
-def _best(counts: np.ndarray) -> np.ndarray:
-    return (counts == counts.max(axis=1, keepdims=True)).view(np.uint8)
+def _int64(events: Sequence[int] | np.ndarray) -> np.ndarray:
+    array = np.ascontiguousarray(events, np.int64)
+    return array if array.flags.writeable else array.copy()  # as compiled code is declared

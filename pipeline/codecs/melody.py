@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from pipeline.codecs._melody_encodings import BY_NAME, OneHot
+from pipeline.codecs._melody_encodings import (
+    ATTENTION,
+    BASIC,
+    BY_NAME,
+    LOOKBACK,
+    MONO,
+    OneHot,
+)
 from pipeline.codecs._melody_extraction import NO_EVENT, Melody, extract_melodies
 from pipeline.codecs.base import Codec, Feature, Record
 from pipeline.errors import Rejected
@@ -16,7 +23,7 @@ from pipeline.example import Example
 from pipeline.options import Options
 
 if TYPE_CHECKING:
-    from note_seq.protobuf.music_pb2 import NoteSequence
+    from pipeline.readers.note_table import NoteTable
 
 _QPM = 120.0
 _VELOCITY = 100
@@ -115,24 +122,25 @@ def decode(record: Record, options: MelodyOptions) -> Example:
             start_time=start * step_seconds,
             end_time=end * step_seconds,
         )
-    return Example(key=str(record.get("key", "")), note_sequence=sequence)
+    return Example(str(record.get("key", "")), sequence.SerializeToString())
 
 
 def statistics(record: Record, options: MelodyOptions) -> dict[str, float]:
     """Counts and means; durations at 120 qpm, pitches as MIDI numbers, 0 where there is no note."""
-    events = np.asarray(record["melody"])
-    pitches = events[events >= 0]
+    from pipeline.codecs._melody_arrays import summarize
+
+    events = np.array(record["melody"], np.int64)
+    num_notes, num_unique, total, lowest, highest, num_sounding = summarize(events).tolist()
     duration_seconds = len(events) * 60 / _QPM / options.steps_per_quarter
-    sounding = sum(end - start for start, end, _ in _note_steps(events.tolist()))
     return {
         "num_events": float(len(events)),
-        "num_notes": float(len(pitches)),
-        "num_unique_pitches": float(len(np.unique(pitches))),
+        "num_notes": float(num_notes),
+        "num_unique_pitches": float(num_unique),
         "duration_seconds": duration_seconds,
-        "pitch_mean": float(pitches.mean()) if len(pitches) else 0.0,
-        "pitch_range_semitones": float(np.ptp(pitches)) if len(pitches) else 0.0,
-        "note_density_hz": len(pitches) / duration_seconds if len(events) else 0.0,
-        "rest_ratio": 1 - sounding / len(events) if len(events) else 0.0,
+        "pitch_mean": total / num_notes if num_notes else 0.0,
+        "pitch_range_semitones": float(highest - lowest),
+        "note_density_hz": num_notes / duration_seconds if len(events) else 0.0,
+        "rest_ratio": 1 - num_sounding / len(events) if len(events) else 0.0,
     }
 
 
@@ -156,23 +164,27 @@ def primer(example: Example, options: MelodyOptions, encoding_name: str) -> list
     return events
 
 
-def _notes(example: Example) -> NoteSequence:
-    if example.note_sequence is None:
+def _notes(example: Example) -> NoteTable:
+    if example.note_table is None:
         raise Rejected("no_notes", f"{example.key} has no note_sequence")
-    return example.note_sequence
+    return example.note_table
 
 
 def _record(melody: Melody) -> dict[str, Any]:
-    events = np.array(melody.events, np.int64)
-    in_key = {name: view.transposed(events) for name, view in BY_NAME.items()}
-    labels = {f"{name}_labels": view.labels(in_key[name]) for name, view in BY_NAME.items()}
-    steps = np.arange(len(events))
-    seen = {}
-    for name in ("lookback", "attention"):
-        view = BY_NAME[name]
-        seen[f"{name}_targets"] = view.targets(in_key[name]).astype(np.uint8)
-        seen[f"{name}_inputs"] = np.packbits(view.input_bits(in_key[name], steps), axis=1)
-    return {"melody": events, "steps_per_bar": np.int64(melody.steps_per_bar), **labels, **seen}
+    events = melody.events
+    in_c = BASIC.transposed(events)  # to the same key and range for all but mono
+    return {
+        "melody": events,
+        "steps_per_bar": np.int64(melody.steps_per_bar),
+        "basic_labels": BASIC.labels(in_c),
+        "mono_labels": MONO.labels(events),
+        "lookback_labels": LOOKBACK.labels(in_c),
+        "attention_labels": ATTENTION.labels(in_c),
+        "lookback_targets": LOOKBACK.targets(in_c),
+        "attention_targets": ATTENTION.targets(in_c),
+        "lookback_inputs": LOOKBACK.packed_inputs(in_c),
+        "attention_inputs": ATTENTION.packed_inputs(in_c),
+    }
 
 
 def _note_steps(events: list[int]) -> list[tuple[int, int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -11,9 +11,10 @@ from pipeline.codecs.base import Codec, Feature, Record
 from pipeline.errors import Rejected
 from pipeline.example import Example
 from pipeline.options import Options
+from pipeline.readers import note_table
 
-if TYPE_CHECKING:
-    from note_seq.protobuf.music_pb2 import NoteSequence
+# SourceInfo.encoding_type as Magenta's names; all others are midi to it.
+_SOURCE_TYPES = {1: "musicxml", 2: "abc"}
 
 
 class NoteSequenceOptions(Options):
@@ -42,39 +43,36 @@ def encode(example: Example, options: NoteSequenceOptions) -> list[dict[str, Any
       One record.
 
     Raises:
-      Rejected: no_notes.
+      Rejected: no_notes; damaged_note_sequence or unordered_note_sequence, which no reader gives.
     """
-    source = example.note_sequence
-    if source is None or not source.notes:
+    serialized, notes = example.note_sequence_bytes, example.note_table
+    if serialized is None or notes is None or not len(notes.starts):
         raise Rejected("no_notes", f"num_notes=0, and there must be one at least ({example.key})")
-    sequence = type(source)()
-    sequence.CopyFrom(source)
-    sequence.filename = example.key
-    sequence.collection_name = example.attributes.get("collection_name", source.collection_name)
-    sequence.id = note_sequence_id(
-        sequence.filename, sequence.collection_name, _source_type(sequence)
-    )
-    return [{"note_sequence": sequence.SerializeToString(deterministic=True)}]
+    collection_name = example.attributes.get("collection_name", notes.collection_name)
+    source_type = _SOURCE_TYPES.get(notes.encoding_type, "midi")
+    sequence_id = note_sequence_id(example.key, collection_name, source_type)
+    names = sequence_id, example.key, collection_name
+    return [{"note_sequence": note_table.renamed(serialized, notes, names)}]
 
 
 def decode(record: Record, options: NoteSequenceOptions) -> Example:
-    sequence = _parsed(record)
+    sequence: Any = Example("", _bytes(record)).note_sequence
     attributes = {"collection_name": sequence.collection_name}
-    return Example(key=sequence.filename, note_sequence=sequence, attributes=attributes)
+    return Example(sequence.filename, _bytes(record), attributes=attributes)
 
 
 def statistics(record: Record, options: NoteSequenceOptions) -> dict[str, float]:
     """Counts and means over all notes, but pitch over drums only where there is nothing else."""
-    sequence = _parsed(record)
-    notes = sequence.notes
-    pitches = [n.pitch for n in notes if not n.is_drum] or [n.pitch for n in notes]
+    notes = note_table.read(_bytes(record))
+    is_counted = ~notes.is_drum if not notes.is_drum.all() else notes.is_drum
+    pitches = notes.pitches[is_counted]
     return {
-        "num_notes": len(notes),
-        "duration_seconds": max(note.end_time for note in notes),
-        "num_instruments": len({note.instrument for note in notes}),
-        "num_programs": len({(note.program, note.is_drum) for note in notes}),
-        "pitch_mean": sum(pitches) / len(pitches),
-        "velocity_mean": sum(note.velocity for note in notes) / len(notes),
+        "num_notes": len(notes.starts),
+        "duration_seconds": float(notes.ends.max()),
+        "num_instruments": len(set(notes.instruments.tolist())),
+        "num_programs": len(set((2 * notes.programs + notes.is_drum).tolist())),
+        "pitch_mean": int(pitches.sum()) / len(pitches),
+        "velocity_mean": int(notes.velocities.sum()) / len(notes.starts),
     }
 
 
@@ -96,16 +94,9 @@ def note_sequence_id(filename: str, collection_name: str, source_type: str) -> s
     return f"/id/{source_type.lower()}/{collection_name}/{fingerprint}"
 
 
-def _source_type(sequence: NoteSequence) -> str:
-    info = sequence.source_info
-    return {info.ABC: "abc", info.MUSIC_XML: "musicxml"}.get(info.encoding_type, "midi")
-
-
-def _parsed(record: Record) -> NoteSequence:
-    from note_seq.protobuf import music_pb2
-
+def _bytes(record: Record) -> bytes:
     data = record["note_sequence"]
-    return music_pb2.NoteSequence.FromString(data.encode() if isinstance(data, str) else data)
+    return data.encode() if isinstance(data, str) else bytes(data)
 
 
 CODEC = Codec(

@@ -104,7 +104,7 @@ def decode(record: Record, options: PerformanceOptions) -> Example:
     ):
         sequence.notes.add(start_time=start, end_time=end, pitch=pitch, velocity=velocity)
     sequence.total_time = max((note.end_time for note in sequence.notes), default=0.0)
-    return Example(key=str(record.get("key", "")), note_sequence=sequence)
+    return Example(str(record.get("key", "")), sequence.SerializeToString())
 
 
 def statistics(record: Record, options: PerformanceOptions) -> dict[str, float]:

@@ -14,6 +14,8 @@ from typing import Any
 from pipeline.example import Example
 from pipeline.options import Options
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -66,6 +68,8 @@ class Dataset:
       Options: what a user may set under datasets.<name>.<profile>.
       catalogue: (raw directory, options) -> entries in key order; no medium is decoded. An item
         that can be seen to be unusable already is yielded as a (key, Rejected) pair.
+      own_files: patterns of archives that a user's directory may hold in place of the published
+        ones, where their names are not known; the catalogue takes whatever is there.
       load: (entry, {member: bytes}) -> Example; raises Rejected for what cannot be used.
     """
 
@@ -79,3 +83,4 @@ class Dataset:
     Options: type[Options]
     catalogue: Callable[[Path, Any], Iterator[Entry | tuple[str, Exception]]]
     load: Callable[[Entry, Mapping[str, bytes]], Example]
+    own_files: tuple[str, ...] = ()

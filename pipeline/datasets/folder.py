@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pipeline import archives
 from pipeline.datasets.base import Dataset, Entry
@@ -23,18 +22,32 @@ TUNE_BOOKS = (".abc",)
 
 
 def catalogue(raw: Path, options: Options) -> Iterator[Entry | tuple[str, Exception]]:
-    """Lists the files; a tune book is one entry a tune, "book.abc#1" its first."""
+    """Lists the files; a tune book is one entry a tune, "book.abc#1" its first.
+
+    A zip in the folder is read in place: its files are named "songs.zip!a/b.mid".
+
+    Yields:
+      In key order: entries, or (file, Rejected) with the reasons not_music (a document such as
+      README or LICENSE, a hidden file, or what a file manager left), unknown_suffix, abc_no_tunes,
+      damaged_member.
+    """
     items: list[tuple[str, Entry | Rejected]] = []
+    books = []
     for name in archives.members(raw / ARCHIVE):
         reason = _unusable(name)
         if reason is not None:
             items.append((name, reason))
         elif _suffix(name) in TUNE_BOOKS:
-            ((_, data),) = archives.read(raw, [f"{ARCHIVE}!{name}"])
-            items.extend(_tunes(name, data))
+            books.append(name)
         else:
-            group = _group(PurePosixPath(name).stem)
-            items.append((name, Entry(name, group, (f"{ARCHIVE}!{name}",))))
+            items.append((name, Entry(name, _group(_stem(name)), (f"{ARCHIVE}!{name}",))))
+    damaged = set(books)
+    for book, data in archives.read(raw, [f"{ARCHIVE}!{name}" for name in books]):
+        name = book.removeprefix(f"{ARCHIVE}!")
+        damaged.discard(name)
+        items.extend(_tunes(name, data))
+    what = Rejected("damaged_member", "its bytes are not those that its archive describes")
+    items.extend((name, what) for name in damaged)
     for key, item in sorted(items, key=lambda pair: pair[0]):
         yield (key, item) if isinstance(item, Rejected) else item
 
@@ -52,8 +65,10 @@ def load(entry: Entry, blobs: Mapping[str, bytes]) -> Example:
         )
     if suffix in TUNE_BOOKS:
         tune = _book(data)[entry.attributes["tune"] - 1]
-        return Example(entry.key, note_sequence=abc.read(tune), attributes=entry.attributes)
-    return Example(entry.key, note_sequence=_read_score(suffix, data), attributes=entry.attributes)
+        notes = abc.read(tune).SerializeToString()
+    else:
+        notes = _read_score(suffix, data)
+    return Example(entry.key, note_sequence_bytes=notes, attributes=entry.attributes)
 
 
 @lru_cache(maxsize=1)
@@ -62,12 +77,21 @@ def _book(data: bytes) -> list[str]:
     return abc.split_tunebook(abc.decode(data))
 
 
+_DOCUMENT = re.compile(
+    r"(readme|licen[cs]e|copying|notice|authors|credits|changelog)\b.*|.*\.(txt|md|rst|pdf|html?)",
+    re.IGNORECASE,
+)
+
+
 def _unusable(name: str) -> Rejected | None:
-    if any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts):
+    parts = _parts(name)
+    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return Rejected("not_music", "a hidden file, or one that a file manager left")
-    if _suffix(name) not in (*SCORES, *SOUNDS, *TUNE_BOOKS):
-        return Rejected("unknown_suffix", f"suffix={_suffix(name)!r} has no reader")
-    return None
+    if _suffix(name) in (*SCORES, *SOUNDS, *TUNE_BOOKS):
+        return None
+    if _DOCUMENT.fullmatch(parts[-1]):
+        return Rejected("not_music", "a document about the files; nothing is to be read from it")
+    return Rejected("unknown_suffix", f"suffix={_suffix(name)[:20]!r} has no reader")
 
 
 def _tunes(name: str, data: bytes) -> Iterator[tuple[str, Entry | Rejected]]:
@@ -80,15 +104,24 @@ def _tunes(name: str, data: bytes) -> Iterator[tuple[str, Entry | Rejected]]:
             f"{name}#{index}",
             Entry(
                 key=f"{name}#{index}",
-                group=_group(title or f"{PurePosixPath(name).stem} {index}"),
+                group=_group(title or f"{_stem(name)} {index}"),
                 members=(f"{ARCHIVE}!{name}",),
                 attributes={"tune": index, "title": title},
             ),
         )
 
 
+def _parts(name: str) -> list[str]:
+    """Folders and file; what follows a "!" is within a zip, but "Help!.mid" is a title."""
+    return re.split(r"/|(?<=\.zip)!", name, flags=re.IGNORECASE)
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(_parts(name)[-1]).stem
+
+
 def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return PurePosixPath(_parts(name)[-1]).suffix.lower()
 
 
 def _group(title: str) -> str:
@@ -109,18 +142,19 @@ _VERSION = re.compile(
 )
 
 
-def _read_score(suffix: str, data: bytes) -> Any:
+def _read_score(suffix: str, data: bytes) -> bytes:
+    """A serialized NoteSequence."""
     if suffix in (".xml", ".musicxml", ".mxl"):
         from pipeline.readers import musicxml
 
-        return musicxml.read(data, suffix)
+        return musicxml.read(data, suffix).SerializeToString()
     if suffix == ".krn":
         from pipeline.readers import kern
 
-        return kern.read(data)
+        return kern.read(data).SerializeToString()
     from pipeline.readers import midi
 
-    return midi.read(data)
+    return midi.read_serialized(data)
 
 
 DATASET = Dataset(

@@ -3,23 +3,26 @@
 Layout of fostiropoulos/Album-Cover-GAN: audio/<id>.mp3, images/<id>.jpeg, audio_features/<id>.json,
 album_information/<id>.json, audio_analysis/<id>.json, where <id> is a track id of 22 characters.
 The archive's own name and top folders are not known, so that media are found by extension and
-JSON by its folder, under whatever nesting. Its collector checked no HTTP status and did not remove
-repeated covers: files may be missing or error bodies, and the tracks of an album share a cover.
+JSON by its folder, under whatever nesting, zips within the archive and several archives included.
+
+The collector checked no HTTP status and did not remove repeated covers: files may be missing or
+error bodies, and the tracks of an album share a cover, as do the editions of an album. So a group
+is what albums and equal pictures connect.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from pipeline import archives
+from pipeline.datasets import _cover_facts, _cover_files
+from pipeline.datasets._components import components
 from pipeline.datasets.base import Dataset, Entry, Source
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
@@ -27,20 +30,19 @@ from pipeline.options import Options
 from pipeline.readers import audio, picture
 
 ARCHIVE = "spotify_covers.zip"
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _URL = "https://drive.google.com/uc?export=download&id=1nmurIZw8cyrfziCH5d6WOrxRBriT0Oet"
-_TRACK_ID = re.compile(r"[0-9A-Za-z]{22}")
-_MEDIA = {".mp3": "audio", ".jpeg": "picture", ".jpg": "picture"}
-_JSON = {"audio_features": "features", "album_information": "album"}
 _REQUIRED = ("picture", "audio", "features")
-_FEATURES = (
-    "danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness",
-    "instrumentalness", "liveness", "valence", "tempo",
-)  # fmt: skip
 
 
 class SpotifyCoversOptions(Options):
     """datasets.spotify_covers"""
 
+    max_albums_per_picture: int | None = Field(
+        ge=1,
+        description="a picture that more albums share, byte for byte, is a placeholder and left "
+        "out; null: off",
+    )
     miniature_size: int = Field(ge=12, le=3000, description="tracks of the embedded miniature")
 
 
@@ -50,34 +52,37 @@ def sources(options: SpotifyCoversOptions) -> tuple[Source, ...]:
 
 
 def catalogue(raw: Path, options: SpotifyCoversOptions) -> Iterator[Entry | tuple[str, Exception]]:
-    """The tracks in the order of their ids; only JSON is parsed.
+    """The tracks by their ids, and files by their names; pictures are hashed, no medium is decoded.
 
-    The group is the album's id, or the hash of the cover where no album object is there.
+    Yields:
+      In key order: entries, or (track id, Rejected) with the reasons missing_picture,
+      missing_audio, missing_features, not_features, undecodable_picture, animated_picture,
+      placeholder_picture, damaged_member; or (file, Rejected) with unknown_file, duplicate_file.
 
     Raises:
-      PipelineError: if the archive holds no track at all.
+      PipelineError: if no archive holds a file named by a track id.
     """
-    tracks = _tracks(raw / ARCHIVE)
-    if not tracks:
-        raise PipelineError(
-            f"{raw / ARCHIVE} holds no file named by a track id of 22 characters. If it holds "
-            "further archives, unzip it and give the inner one as datasets.spotify_covers.source."
-        )
-    jsons = [files[kind] for files in tracks.values() for kind in _JSON.values() if kind in files]
-    facts = {locator: _facts(locator, text) for locator, text in archives.read(raw, jsons)}
-    orphans = [
-        files["picture"]
-        for files in tracks.values()
-        if "picture" in files and not facts.get(files.get("album", ""))
+    names = [
+        f"{archive}!{name}"
+        for archive in _archives(raw)
+        for name in archives.members(raw / archive)
     ]
-    hashes = {
-        locator: hashlib.sha256(data).hexdigest() for locator, data in archives.read(raw, orphans)
-    }
-    for track_id in sorted(tracks):
+    files = _cover_files.sorted_out(names)
+    if not files.tracks:
+        raise PipelineError(
+            f"{raw} holds no archive with files named by a track id of 22 characters. Put the "
+            f"archive as published, or all its part-zips in one zip, there as {ARCHIVE}."
+        )
+    contents = _contents(raw, files.tracks)
+    placeholders = _placeholders(files.tracks, contents, options.max_albums_per_picture)
+    groups = _groups(files.tracks, contents, placeholders)
+    for key in sorted([*files.tracks, *files.rejected]):
         try:
-            yield _entry(track_id, tracks[track_id], facts, hashes)
+            if key in files.rejected:
+                raise files.rejected[key]
+            yield _entry(key, files.tracks[key], contents, placeholders, groups)
         except Rejected as rejected:
-            yield track_id, rejected
+            yield key, rejected
 
 
 def load(entry: Entry, members: Mapping[str, bytes]) -> Example:
@@ -89,7 +94,7 @@ def load(entry: Entry, members: Mapping[str, bytes]) -> Example:
     Raises:
       Rejected: the reason of readers.audio or readers.picture.
     """
-    by_kind = {_MEDIA[PurePosixPath(name).suffix.lower()]: members[name] for name in entry.members}
+    by_kind = {_cover_files.kind_of(name): members[name] for name in entry.members}
     cover = picture.read(by_kind["picture"])
     waveform, sample_rate = audio.read(by_kind["audio"])
     return Example(
@@ -101,73 +106,111 @@ def load(entry: Entry, members: Mapping[str, bytes]) -> Example:
     )
 
 
-def _tracks(archive: Path) -> dict[str, dict[str, str]]:
-    """track id -> {picture, audio, features, album: locator}; the first name counts if two fit."""
-    tracks: dict[str, dict[str, str]] = defaultdict(dict)
-    for name in sorted(archives.members(archive)):
-        path = PurePosixPath(name)
-        kind = _MEDIA.get(path.suffix.lower())
-        if path.suffix.lower() == ".json":
-            kind = _JSON.get(path.parent.name)
-        if _TRACK_ID.fullmatch(path.stem) and kind is not None:
-            tracks[path.stem].setdefault(kind, f"{archive.name}!{name}")
-    return dict(tracks)
+def _archives(raw: Path) -> list[str]:
+    """The archive as published, or those that somebody keeps its parts in."""
+    return sorted(path.name for path in raw.iterdir() if path.name.lower().endswith(_ARCHIVES))
 
 
-def _facts(locator: str, text: bytes) -> dict[str, Any]:
-    """What is kept of a JSON file; album objects are large, and there are 50,000 of them."""
-    try:
-        value = json.loads(text)
-    except ValueError:  # an HTML page or an empty file, saved unseen
-        value = {}
-    value = value if isinstance(value, dict) else {}
-    path = PurePosixPath(locator.partition("!")[2])
-    return value if _JSON[path.parent.name] == "features" else _described(path.stem, value)
+class _Contents(NamedTuple):
+    """What was read, by locator: facts, hashes of pictures, and what is wrong with a file."""
+
+    facts: dict[str, dict[str, Any]]
+    hashes: dict[str, str]
+    rejected: dict[str, Rejected]
 
 
-def _described(track_id: str, album: Mapping[str, Any]) -> dict[str, Any]:
-    """album_id, album, title, artist, genre: those that the album object gives."""
-    tracks, artists = album.get("tracks"), album.get("artists")
-    items = tracks.get("items") if isinstance(tracks, dict) else None
-    is_album = album.get("type") == "album" and isinstance(album.get("id"), str)
-    if not (is_album and _are_objects(items or []) and _are_objects(artists or [{}])):
-        return {}
-    names = {t.get("id"): t.get("name") for t in items or []}
-    genres = album.get("genres") or [None]
-    given = {
-        "album_id": album["id"],
-        "album": album.get("name"),
-        "title": names.get(track_id) or album.get("name"),
-        "artist": (artists or [{}])[0].get("name"),
-        "genre": genres[0],
+def _contents(raw: Path, tracks: Mapping[str, Mapping[str, str]]) -> _Contents:
+    """Reads each archive once, and keeps of each file what is needed: it holds gigabytes."""
+    wanted = {
+        locator: (track_id, kind)
+        for track_id, files in tracks.items()
+        for kind, locator in files.items()
+        if kind in ("picture", "features", "album")
     }
-    return {name: value for name, value in given.items() if value is not None}
+    contents = _Contents({}, {}, {})
+    for locator, data in archives.read(raw, wanted):
+        track_id, kind = wanted[locator]
+        try:
+            if kind == "features":
+                contents.facts[locator] = _cover_facts.features(track_id, data)
+            elif kind == "album":
+                contents.facts[locator] = _cover_facts.album(track_id, data)
+            else:
+                _check_magic(data)
+                contents.hashes[locator] = hashlib.sha256(data).hexdigest()
+        except Rejected as rejected:
+            contents.rejected[locator] = rejected
+    return contents
 
 
-def _are_objects(items: Any) -> bool:
-    return isinstance(items, list) and all(isinstance(item, dict) for item in items)
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+
+
+def _check_magic(data: bytes) -> None:
+    """An error page that was saved for many covers must not make one group of their albums."""
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        raise Rejected("animated_picture", "GIF: a placeholder or an animation")
+    if not data.startswith(_MAGIC):
+        raise Rejected("undecodable_picture", f"{len(data)} bytes begin with {data[:16]!r}")
+
+
+def _placeholders(
+    tracks: Mapping[str, Mapping[str, str]], contents: _Contents, max_albums: int | None
+) -> frozenset[str]:
+    """The hashes of pictures that more than `max_albums` albums have."""
+    if max_albums is None:
+        return frozenset()
+    albums: dict[str, set[str]] = defaultdict(set)
+    for files in tracks.values():
+        digest, album = _linked(files, contents)
+        if digest and album:
+            albums[digest].add(album)
+    return frozenset(digest for digest, found in albums.items() if len(found) > max_albums)
+
+
+def _groups(
+    tracks: Mapping[str, Mapping[str, str]], contents: _Contents, placeholders: frozenset[str]
+) -> dict[str, str]:
+    """ "picture:<hash>" and "album:<id>" -> the smallest album that they are connected with.
+
+    Tracks that lack something connect albums and pictures, too.
+    """
+    links = []
+    for files in tracks.values():
+        digest, album = _linked(files, contents)
+        if digest and album and digest not in placeholders:
+            links.append((f"album:{album}", f"picture:{digest}"))
+    return components(links, (album for album, _ in links))
+
+
+def _linked(files: Mapping[str, str], contents: _Contents) -> tuple[str | None, str | None]:
+    album = contents.facts.get(files.get("album", ""), {})
+    return contents.hashes.get(files.get("picture", "")), album.get("album_id")
 
 
 def _entry(
     track_id: str,
     files: Mapping[str, str],
-    facts: Mapping[str, dict[str, Any]],
-    hashes: Mapping[str, str],
+    contents: _Contents,
+    placeholders: frozenset[str],
+    groups: Mapping[str, str],
 ) -> Entry:
     missing = [kind for kind in _REQUIRED if kind not in files]
     if missing:
         raise Rejected(f"missing_{missing[0]}", f"{track_id} has no {', no '.join(missing)}")
-    features = facts[files["features"]]
-    if features.get("id") != track_id:
-        raise Rejected("not_features", f"{track_id} holds {json.dumps(features)[:80]}")
-    for name in _FEATURES:
-        if not isinstance(features.get(name), int | float):
-            raise Rejected(
-                "not_features", f"{track_id}: {name}={features.get(name)!r} is no number"
-            )
-    album = facts.get(files.get("album", ""), {})
-    group = album["album_id"] if album else hashes[files["picture"]]
-    attributes = {"audio_features": features, **album}
+    for kind, read in (("features", contents.facts), ("picture", contents.hashes)):
+        if files[kind] in contents.rejected:
+            raise contents.rejected[files[kind]]
+        if files[kind] not in read:
+            raise Rejected("damaged_member", f"{files[kind]} is not what its archive describes")
+    digest, album = _linked(files, contents)
+    if digest in placeholders:
+        raise Rejected("placeholder_picture", f"{track_id}: many albums have it, sha256={digest}")
+    nodes = [f"picture:{digest}", *([f"album:{album}"] if album else [])]
+    name = next((groups[node] for node in nodes if node in groups), nodes[-1])
+    group = name.partition(":")[2]
+    facts = contents.facts.get(files.get("album", ""), {})
+    attributes = {"audio_features": contents.facts[files["features"]], **facts}
     return Entry(track_id, group, (files["audio"], files["picture"]), attributes=attributes)
 
 
@@ -185,4 +228,5 @@ DATASET = Dataset(
     Options=SpotifyCoversOptions,
     catalogue=catalogue,
     load=load,
+    own_files=("*.zip", "*.tar", "*.tar.gz", "*.tgz"),
 )

@@ -1,9 +1,10 @@
-"""Lakh in small: tunes of music21's tune books, arranged in six genres, in lmd_matched's layout.
+"""Lakh in small: tunes of music21's tune books, arranged in six genres, in the published layout.
 
 The tunes are real (see `_tunes` for their provenance and licence), the arrangements are made by
 rules (`_arranger`, `_styles`), and the songs' ids and match scores are synthesised. What is hard
 about the real archive is in it: one file under two songs, two files of one song, files that are
-truncated, have a data byte above 127, or are an HTML page, and songs without a genre.
+truncated, have a data byte above 127, or are an HTML page, and songs without a genre. lmd_full has,
+beside the files of lmd_matched, one in four tunes in an arrangement that matches no song.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,22 +37,63 @@ LICENCE = (
 _CORRUPT_PERIOD = 200
 _SHARED_PERIOD = 20
 _UNLABELLED_PERIOD = 25
+_UNMATCHED_PERIOD = 4  # of lmd_full
+
+
+class _Labels(NamedTuple):
+    """How genres are published.
+
+    Attributes:
+      file: the name of the file, in a zip of the same name where zipped.
+      names: the miniature's genre -> the label of it there; the same where not named.
+    """
+
+    file: str
+    is_zipped: bool
+    names: Mapping[str, str]
+
+
+_LABELS = {
+    "tagtraum_cd2c": _Labels("msd_tagtraum_cd2c.cls", True, {}),
+    "masd": _Labels(
+        "msd-MASD-styleAssignment.cls",
+        False,
+        {
+            "Rock": "Rock_College",
+            "Pop": "Pop_Contemporary",
+            "Country": "Country_Traditional",
+            "Jazz": "Jazz_Classic",
+            "Electronic": "Electronica",
+        },
+    ),
+    "topmagd": _Labels(
+        "msd-topMAGD-genreAssignment.cls", False, {"Rock": "Pop_Rock", "Pop": "Pop_Rock"}
+    ),
+    "magd": _Labels("msd-MAGD-genreAssignment.cls", False, {"Rock": "Pop_Rock", "Pop": "Pop_Rock"}),
+}
 
 
 class MiniatureOptions(Protocol):
     @property
     def miniature_size(self) -> int: ...
 
+    @property
+    def subset(self) -> str: ...
+
+    @property
+    def genre_source(self) -> str | None: ...
+
 
 def build(out: Path, options: MiniatureOptions, seed: int) -> None:
-    """Writes lmd_matched.tar.gz, match_scores.json and msd_tagtraum_cd2c.cls.zip.
+    """Writes the archive of the subset, match_scores.json and the genres of the genre_source.
 
     Of the songs every 20th shares its file with a second song id, and has a second arrangement;
     every 25th has no genre. One song in 200, two at least, is added whose file is corrupt.
 
     Args:
-      out: the directory for the three files; other files in it are left alone.
-      options: `miniature_size` is the number of songs with tunes of their own.
+      out: the directory for the files; other files in it are left alone.
+      options: `miniature_size` is the number of songs with tunes of their own; `subset` and
+        `genre_source` say which files are written.
       seed: chooses the tunes, their genres and arrangements; equal seeds give equal bytes.
 
     Raises:
@@ -76,7 +118,10 @@ def build(out: Path, options: MiniatureOptions, seed: int) -> None:
     for index in range(max(2, len(tunes) // _CORRUPT_PERIOD)):
         content = _arrangement(tunes[index], genres[index], seed, index, version=2)
         library.add_file(library.add_song(genres[index]), _corrupted(content, index))
-    library.write(out)
+    if options.subset == "lmd_full":
+        for index in range(0, len(tunes), _UNMATCHED_PERIOD):
+            library.add_unmatched(_arrangement(tunes[index], genres[index], seed, index, version=3))
+    library.write(out, options.subset, options.genre_source)
 
 
 class _Library:
@@ -85,7 +130,8 @@ class _Library:
     def __init__(self, seed: int):
         self._seed = seed
         self._rng = np.random.default_rng([seed, 1])
-        self._files: dict[str, bytes] = {}
+        self._contents: dict[str, bytes] = {}
+        self._places: list[str] = []
         self._scores: dict[str, dict[str, float]] = {}
         self._genres: dict[str, str] = {}
 
@@ -97,17 +143,36 @@ class _Library:
         return song
 
     def add_file(self, song: str, content: bytes) -> None:
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        self._files[f"lmd_matched/{'/'.join(song[2:5])}/{song}/{md5}.mid"] = content
+        md5 = self.add_unmatched(content)
+        self._places.append(f"{'/'.join(song[2:5])}/{song}/{md5}.mid")
         self._scores[song][md5] = round(float(self._rng.uniform(0.5, 1.0)), 6)
 
-    def write(self, out: Path) -> None:
-        notice = f"{NOTICE}\n".encode()
-        write_tar_gz(out / "lmd_matched.tar.gz", {**self._files, "lmd_matched/README": notice})
+    def add_unmatched(self, content: bytes) -> str:
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        self._contents[md5] = content
+        return md5
+
+    def write(self, out: Path, subset: str, genre_source: str | None) -> None:
+        places = self._places
+        if subset == "lmd_full":
+            places = [f"{md5[0]}/{md5}.mid" for md5 in self._contents]
+        members = {f"{subset}/{place}": self._contents[place[-36:-4]] for place in places}
+        notice = f"{NOTICE}\n".replace("lmd_matched", subset).encode()
+        write_tar_gz(out / f"{subset}.tar.gz", {**members, f"{subset}/README": notice})
         with atomic_open(out / "match_scores.json", "w") as file:
             json.dump(self._scores, file, sort_keys=True)
-        labels = _tagtraum(self._genres).encode()
-        write_zip(out / "msd_tagtraum_cd2c.cls.zip", {"msd_tagtraum_cd2c.cls": labels})
+        if genre_source is not None:
+            self._write_genres(out, genre_source)
+
+    def _write_genres(self, out: Path, genre_source: str) -> None:
+        labels = _LABELS[genre_source]
+        genres = {song: labels.names.get(g, g) for song, g in self._genres.items()}
+        text = (_tagtraum(genres) if labels.is_zipped else _partition(genres)).encode()
+        if labels.is_zipped:
+            write_zip(out / f"{labels.file}.zip", {labels.file: text})
+            return
+        with atomic_open(out / labels.file) as file:
+            file.write(text)
 
 
 def msd_id(seed: int, index: int) -> str:
@@ -156,6 +221,12 @@ def _tagtraum(genres: Mapping[str, str]) -> str:
     ]
     rows = [f"{song}\t{genre}" for song, genre in sorted(genres.items())]
     return "\n".join([*comment, *rows]) + "\n"
+
+
+def _partition(genres: Mapping[str, str]) -> str:
+    """Writes genres as MAGD, topMAGD and MASD are: song TAB label, no comment that says more."""
+    rows = [f"{song}\t{genre}" for song, genre in sorted(genres.items())]
+    return "\n".join([f"# {NOTICE}", *rows]) + "\n"
 
 
 def _wrapped(text: str, num_lines: int) -> list[str]:

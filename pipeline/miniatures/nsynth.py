@@ -13,6 +13,8 @@
   peak within 0.1 s. From the program: distortion (overdriven and distorted guitar, charang),
   multiphonic (fifths, bass and lead). Never, because the SoundFont is played dry and without a
   clock: reverb, tempo-synced.
+- GANSynth's split, where that subset is asked for: of the acoustic notes at pitches 24 to 84, drawn
+  anew in the shares of `SHARES`, but for one note in twenty, which it does not name.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.files import atomic_open
 from pipeline.miniatures import _archives
 from pipeline.readers import soundfont
 
@@ -103,16 +106,18 @@ class _Numbered(NamedTuple):
 
 
 def build(out: Path, options: Any, seed: int) -> None:
-    """Writes the three archives, equal to the byte for equal arguments.
+    """Writes the three archives, equal to the byte for equal arguments, and GANSynth's split.
 
     Args:
       out: a directory; nsynth-{train,valid,test}.jsonwav.tar.gz appear in it.
-      options: with miniature_size, the number of notes, at least 24.
+      options: with miniature_size, the number of notes, at least 24; for subset gansynth its split
+        appears, too, as nsynth-gansynth_splits.csv.
       seed: draws pitches and velocities.
     """
     num_held_out = {s: max(1, round(options.miniature_size * SHARES[s])) for s in ("valid", "test")}
     sizes = {"train": options.miniature_size - sum(num_held_out.values())} | num_held_out
     first_note = 0
+    acoustic: list[str] = []
     for split, instruments in _instruments_by_split().items():
         members: dict[str, bytes] = {}
         examples: dict[str, dict[str, Any]] = {}
@@ -123,9 +128,28 @@ def build(out: Path, options: Any, seed: int) -> None:
             examples[fields["note_str"]] = fields
             members[f"nsynth-{split}/audio/{fields['note_str']}.wav"] = _wav(audio)
         first_note += len(examples)
+        acoustic += [name for name, fields in examples.items() if _is_gansynth(fields)]
         described = json.dumps(examples, indent=1, sort_keys=True).encode()
         members[f"nsynth-{split}/examples.json"] = described
         _archives.write_tar_gz(out / f"nsynth-{split}.jsonwav.tar.gz", members)
+    if options.subset == "gansynth":
+        with atomic_open(out / "nsynth-gansynth_splits.csv") as file:
+            file.write(_gansynth_splits(sorted(acoustic), seed).encode())
+
+
+def _is_gansynth(fields: dict[str, Any]) -> bool:
+    return fields["instrument_source_str"] == "acoustic" and 24 <= fields["pitch"] <= 84
+
+
+def _gansynth_splits(notes: list[str], seed: int) -> str:
+    """A table with the columns id and split; all splits are in it where it has three notes."""
+    order = np.random.default_rng([seed, 2**32]).permutation(len(notes)).tolist()
+    drawn = [notes[i] for i in order[: max(3, len(notes) * 19 // 20)]]
+    num_held_out = {s: max(1, round(len(drawn) * SHARES[s])) for s in ("valid", "test")}
+    splits = [split for split, num in num_held_out.items() for _ in range(num)]
+    splits += ["train"] * (len(drawn) - len(splits))
+    rows = sorted(zip(drawn, splits, strict=True))
+    return "id,split\n" + "".join(f"{note},{split}\n" for note, split in rows)
 
 
 def _instruments_by_split() -> dict[str, list[_Numbered]]:

@@ -1,7 +1,7 @@
 """Layout of the int64 tables that the compiled MIDI reader hands from step to step.
 
-Compiled code is cached with these numbers in it, and the cache looks at the date of the code's own
-file only: whoever changes a number here, edits the three files that import it too.
+Compiled code is cached with these numbers in it, and the cache looks at the text of the code's own
+file only: whoever changes a number here, edits the compiled files that use it, too.
 """
 
 # Kinds of events: metas by mido's numbers, channel messages by their status.
@@ -11,8 +11,21 @@ NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x80, 0x90, 0xB0
 # Columns of an event.
 KIND, CHANNEL, TICK, A, B = range(5)
 
-# Slots of the parser's header.
-NUM_EVENTS, DIVISION, FAULT, FAULT_POSITION = range(4)
+# Slots of the header: SMPTE_TICKS are ticks in 1001 s, 0 if ticks are parts of a quarter; REPAIRS
+# has a bit for each kind; NUM_SECONDS, of the music, is rounded up.
+DIVISION, SMPTE_TICKS, NUM_TRACKS, FIRST_TRACK = range(4)  # set by _midi_header
+NUM_EVENTS, FAULT, FAULT_POSITION, REPAIRS = range(4, 8)  # set by _midi_parser
+NUM_SECONDS = 8  # set by _midi_wire
+HEADER_SLOTS = 9
+
+# Faults.
+TRUNCATED, NO_TRACK_HEADER, EVENT_PAST_TRACK, NO_STATUS = range(1, 5)
+UNDEFINED_STATUS, LONG_MESSAGE, TOO_LONG = range(5, 8)
+
+# Repairs, as bits.
+CLIPPED_DATA_BYTE, DROPPED_MESSAGE, DROPPED_TEMPO, DROPPED_TIME_SIGNATURE = 1, 2, 4, 8
+DROPPED_KEY_SIGNATURE, DROPPED_META_EVENT, EMPTY_TRACK, CUT_END_OF_TRACK = 16, 32, 64, 128
+MANY_TICKS = 256
 
 # Columns of a note; of a control, where NUMBER -1 is a pitch bend; of an instrument.
 INSTRUMENT, PITCH, VELOCITY, START, END = range(5)

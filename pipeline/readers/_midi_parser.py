@@ -2,34 +2,31 @@
 
 mido's peculiarities are kept, since note_seq reads through it: a meta event that mido does not know
 loses its delta time, and the running status of a sysex swallows the data byte that called for it.
-
-Every read is bounded by the end of its track, which is bounded by the end of the data.
-No other compiled function is called from here: the compiler's cache would not see that one change.
+What they refuse is repaired, and noted, if the rest is certain. Every read is bounded by its track,
+and that by the data. No other file's compiled code is called: the cache would not see it change.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import njit, types
 
 from pipeline.readers import _midi_columns as col
 
-# Faults.
-NOT_MIDI, TRUNCATED, NO_TRACKS, ZERO_DIVISION, SMPTE_DIVISION, NO_TRACK_HEADER = range(1, 7)
-EMPTY_TRACK, EVENT_PAST_TRACK, NO_STATUS, UNDEFINED_STATUS, DATA_BYTE = range(7, 12)
-LONG_MESSAGE, SHORT_META, BAD_SMPTE_OFFSET = range(12, 15)
-BAD_TEMPO, BAD_TIME_SIGNATURE, BAD_KEY_SIGNATURE, TOO_LONG = range(15, 19)
-
 MAX_TICKS = 10_000_000_000  # note_seq sets pretty_midi's MAX_TICK to 1e10
+MAX_TICKS_DIVISION = 480  # a finer one may have as many quarters, which are what lasts
 MAX_MESSAGE_BYTES = 1_000_000  # mido's MAX_MESSAGE_LENGTH
 
 _SMPTE_OFFSET = 0x54
-
+_MAX_END_BYTES = 7  # of an end of track, its delta time included
+_UNEVEN = np.array([math.log(2**n, 2) != n for n in range(256)])  # as mido finds denominators
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
-def _parse(data, events):
-    """Parses a whole file.
+def _parse(data, events, header):
+    """Parses the tracks of a file.
 
     Args:
       data: uint8 [num_bytes], read-only.
@@ -39,16 +36,14 @@ def _parse(data, events):
         and TRACK_NAME (start, end in `data`); in the first track also TEMPO (microseconds a
         quarter, 0), TIME_SIGNATURE (numerator, denominator) and KEY_SIGNATURE (pitch class, 1 if
         minor).
-
-    Returns:
-      header: int64 [4]; nothing else of it or of the events is valid unless header[FAULT] is 0.
+      header: int64 [HEADER_SLOTS], of `_midi_header.read`; NUM_EVENTS, FAULT, FAULT_POSITION and
+        REPAIRS are set. If FAULT is, the events are not valid.
     """
     # The shortest event that is stored, a program change in running status, has two bytes.
     if events.shape[0] < data.size // 2:
         raise ValueError("events has less rows than the file can fill")
-    header = np.zeros(4, np.int64)
-    position, num_tracks = _read_header(data, header)
-    for track in range(num_tracks):
+    position = header[col.FIRST_TRACK]
+    for track in range(header[col.NUM_TRACKS]):
         header[col.FAULT_POSITION] = position
         position, end = _read_chunk(data, position)
         if position > 0:
@@ -56,54 +51,36 @@ def _parse(data, events):
         if position < 0:
             break
     header[col.FAULT] = max(-position, 0)
-    return header
-
-
-@njit(nogil=True)
-def _read_header(data, header):
-    """Returns the position of the first track and the number of tracks, or (-fault, 0)."""
-    if data.size < 4 or not _is_name(data, 0, 0x4D, 0x54, 0x68, 0x64):  # MThd
-        return -NOT_MIDI, 0
-    if data.size < 14:
-        return -TRUNCATED, 0
-    size = _big_endian(data, 4, 4)
-    if size < 6:
-        return -TRUNCATED, 0
-    num_tracks = _big_endian(data, 10, 2)
-    if num_tracks == 0 or num_tracks > 0x7FFF:  # mido reads it as signed
-        return -NO_TRACKS, 0
-    header[col.DIVISION] = _big_endian(data, 12, 2)
-    if header[col.DIVISION] == 0:
-        return -ZERO_DIVISION, 0
-    if header[col.DIVISION] > 0x7FFF:
-        return -SMPTE_DIVISION, 0
-    return 8 + size, num_tracks
 
 
 @njit(nogil=True)
 def _read_chunk(data, position):
-    """Returns where a track's events begin and end, or (-fault, 0)."""
+    """Returns where a track's events begin and end, perhaps a bit past the data, or (-fault, 0)."""
     if position + 8 > data.size:
-        return -TRUNCATED, 0
+        return -col.TRUNCATED, 0
     if not _is_name(data, position, 0x4D, 0x54, 0x72, 0x6B):  # MTrk
-        return -NO_TRACK_HEADER, 0
+        return -col.NO_TRACK_HEADER, 0
     start = position + 8
     end = start + _big_endian(data, position + 4, 4)
-    if end > data.size:
-        return -TRUNCATED, 0
-    return (start, end) if end > start else (-EMPTY_TRACK, 0)
+    return (start, end) if end <= data.size + _MAX_END_BYTES else (-col.TRUNCATED, 0)
 
 
 @njit(nogil=True)
-def _read_track(data, start, end, is_first, events, header):
+def _read_track(data, start, declared_end, is_first, events, header):
     """Returns the track's end, or -fault."""
     _store(events, header, col.TRACK, 0, 0, 0, 0)
+    if declared_end == start:
+        header[col.REPAIRS] |= col.EMPTY_TRACK
+    end = min(declared_end, data.size)
     tick, status, position = 0, np.int64(0), start
-    while position < end:
+    while position < declared_end:
         header[col.FAULT_POSITION] = position
+        if end < declared_end and _is_end_of_track(data, position, declared_end - position):
+            header[col.REPAIRS] |= col.CUT_END_OF_TRACK
+            return end
         delta, position = _read_varint(data, position, end)
         if position < 0 or position >= end:
-            return -EVENT_PAST_TRACK
+            return -col.EVENT_PAST_TRACK if end == declared_end else -col.TRUNCATED
         byte = np.int64(data[position])
         if byte == 0xFF:
             position, is_known = _read_meta(
@@ -118,34 +95,56 @@ def _read_track(data, start, end, is_first, events, header):
                 position += 1
             if status in (0xF0, 0xF7):
                 # mido loses the data byte that called for the running status.
-                position = _skip_sysex(data, position + is_running, end)
+                position = _skip_sysex(data, position + is_running, end, header)
             else:
                 position = _read_message(
                     data, position, end, status, is_running, tick, events, header
                 )
         if position < 0:
-            return position
+            is_whole = end == declared_end or position != -col.EVENT_PAST_TRACK
+            return position if is_whole else -col.TRUNCATED
         if tick >= MAX_TICKS:
-            return -TOO_LONG
+            if tick >= MAX_TICKS * max(header[col.DIVISION] // MAX_TICKS_DIVISION, 1):
+                return -col.TOO_LONG
+            header[col.REPAIRS] |= col.MANY_TICKS
     return position
+
+
+@njit(nogil=True)
+def _is_end_of_track(data, position, num_bytes):
+    """Whether a track's last bytes, cut off somewhere, are the beginning of its end and no more.
+
+    Each track must close with a delta time of 1 to 4 bytes and FF 2F 00, so that nothing else has
+    room beside a part of it.
+    """
+    num_delta_bytes, num_left = num_bytes - 3, data.size - position
+    # What is cut off whole may have been a message before a shorter delta time.
+    if not 1 <= num_delta_bytes <= (4 if num_left else 1):
+        return False
+    for i in range(num_left):
+        byte = data[position + i]
+        if i < num_delta_bytes and (byte >= 0x80) != (i < num_delta_bytes - 1):
+            return False
+        if i >= num_delta_bytes and byte != (0xFF if i == num_delta_bytes else 0x2F):
+            return False
+    return True
 
 
 @njit(nogil=True)
 def _read_meta(data, position, end, tick, is_first, events, header):
     """Returns where it ends, or -fault, and whether mido knows its kind."""
     if position >= end:
-        return -EVENT_PAST_TRACK, False
+        return -col.EVENT_PAST_TRACK, False
     kind = np.int64(data[position])
     length, first = _read_varint(data, position + 1, end)
     if first >= 0 and length > MAX_MESSAGE_BYTES:
-        return -LONG_MESSAGE, False
+        return -col.LONG_MESSAGE, False
     if first < 0 or first + length > end:
-        return -EVENT_PAST_TRACK, False
-    fault = _meta_fault(data, kind, first, length)
-    if fault == 0 and is_first:
-        fault = _store_meta(data, kind, first, tick, events, header)
-    if fault != 0:
-        return -fault, False
+        return -col.EVENT_PAST_TRACK, False
+    repair = _meta_repair(data, kind, first, length)
+    if repair == 0 and is_first:
+        repair = _store_meta(data, kind, first, tick, events, header)
+    header[col.REPAIRS] |= repair
     if kind == col.TRACK_NAME:
         _store(events, header, col.TRACK_NAME, 0, tick, first, first + length)
     is_known = kind <= 0x07 or kind in (0x09, 0x20, 0x21, 0x2F, 0x51, 0x54, 0x58, 0x59, 0x7F)
@@ -153,39 +152,38 @@ def _read_meta(data, position, end, tick, is_first, events, header):
 
 
 @njit(nogil=True)
-def _meta_fault(data, kind, first, length):
-    """0, or why mido cannot decode this meta event, in whichever track it is."""
+def _meta_repair(data, kind, first, length):
+    """0, or what it is to drop this meta event, which mido cannot decode in whichever track."""
     if (kind == 0x00 and length == 1) or (kind == 0x20 and length == 0):  # number, prefix
-        return SHORT_META
+        return col.DROPPED_META_EVENT
     if kind == col.TEMPO:
-        return BAD_TEMPO if length < 3 else 0
+        return col.DROPPED_TEMPO if length < 3 else 0
     if kind == col.TIME_SIGNATURE:
-        return BAD_TIME_SIGNATURE if length < 4 else 0
+        return col.DROPPED_TIME_SIGNATURE if length < 4 or _UNEVEN[data[first + 1]] else 0
     if kind == col.KEY_SIGNATURE:
-        is_bad = length < 2 or data[first + 1] > 1 or 7 < data[first] < 256 - 7
-        return BAD_KEY_SIGNATURE if is_bad else 0
+        is_bad = length < 2 or data[first + 1] > 1 or 7 < data[first] < 249
+        return col.DROPPED_KEY_SIGNATURE if is_bad else 0
     if kind == _SMPTE_OFFSET:
-        if length < 5:
-            return SHORT_META
         # Frame rate (2 bits of 3), minutes, seconds and hundredths of a frame.
-        is_bad = data[first] >= 0x80 or data[first + 1] > 59 or data[first + 2] > 59
-        return BAD_SMPTE_OFFSET if is_bad or data[first + 4] > 99 else 0
+        is_bad = length < 5 or data[first] >= 0x80 or data[first + 1] > 59
+        is_bad = is_bad or data[first + 2] > 59 or data[first + 4] > 99
+        return col.DROPPED_META_EVENT if is_bad else 0
     return 0
 
 
 @njit(nogil=True)
 def _store_meta(data, kind, first, tick, events, header):
-    """Stores a tempo, time or key signature; returns 0, or why pretty_midi cannot use it."""
+    """Stores a tempo, time or key signature; returns the repair if pretty_midi cannot use it."""
     if kind == col.TEMPO:
         a = _big_endian(data, first, 3)
         b = np.int64(0)
         if a == 0:
-            return BAD_TEMPO
+            return col.DROPPED_TEMPO
     elif kind == col.TIME_SIGNATURE:
         a = np.int64(data[first])
         b = np.int64(data[first + 1])
         if a == 0 or b > 30:  # a NoteSequence's denominator is an int32
-            return BAD_TIME_SIGNATURE
+            return col.DROPPED_TIME_SIGNATURE
         b = np.int64(1) << b
     elif kind == col.KEY_SIGNATURE:
         num_sharps = np.int64(np.int8(data[first]))
@@ -198,19 +196,19 @@ def _store_meta(data, kind, first, tick, events, header):
 
 
 @njit(nogil=True)
-def _skip_sysex(data, position, end):
+def _skip_sysex(data, position, end, header):
     """Returns where it ends, or -fault."""
     length, first = _read_varint(data, position, end)
     if first >= 0 and length > MAX_MESSAGE_BYTES:
-        return -LONG_MESSAGE
-    if first < 0 or first + length > end:
-        return -EVENT_PAST_TRACK
+        return -col.LONG_MESSAGE
     last = first + length
+    if first < 0 or last > end:
+        return -col.EVENT_PAST_TRACK
     is_framed = length > 0 and data[first] == 0xF0
     is_ended = length > is_framed and data[last - 1] == 0xF7
     for i in range(first + is_framed, last - is_ended):
         if data[i] > 127:
-            return -DATA_BYTE
+            header[col.REPAIRS] |= col.CLIPPED_DATA_BYTE
     return last
 
 
@@ -218,17 +216,21 @@ def _skip_sysex(data, position, end):
 def _read_message(data, position, end, status, is_running, tick, events, header):
     """Reads the data bytes of a channel or system message; returns its end, or -fault."""
     if status == 0:
-        return -NO_STATUS
+        return -col.NO_STATUS
     num_data = _num_data_bytes(status)
     if num_data < 0 or (num_data == 0 and is_running):
-        return -UNDEFINED_STATUS
+        return -col.UNDEFINED_STATUS
     if position + num_data > end:
-        return -EVENT_PAST_TRACK
+        return -col.EVENT_PAST_TRACK
     first = np.int64(data[position]) if num_data > 0 else np.int64(0)
     second = np.int64(data[position + 1]) if num_data > 1 else np.int64(0)
-    if first > 127 or second > 127:
-        return -DATA_BYTE
     kind, channel = status & 0xF0, status & 0x0F
+    if first > 127 or second > 127:
+        if first > 127 and kind in (col.NOTE_OFF, col.NOTE_ON, col.CONTROL_CHANGE):
+            header[col.REPAIRS] |= col.DROPPED_MESSAGE  # there is no such key or control
+            return position + num_data
+        header[col.REPAIRS] |= col.CLIPPED_DATA_BYTE
+        first, second = min(first, np.int64(127)), min(second, np.int64(127))
     if kind == col.NOTE_ON and second == 0:
         kind = col.NOTE_OFF
     if kind == col.PITCH_BEND:
@@ -293,5 +295,6 @@ def _is_name(data, position, a, b, c, d):
     )
 
 
-# Last, since compiling for these types, at import, needs the functions above.
-parse = njit(types.int64[::1](_BYTES, types.int64[:, ::1]), cache=True, nogil=True)(_parse)
+# Last, since compiling, at import, needs the functions above.
+_TYPES = types.void(_BYTES, types.int64[:, ::1], types.int64[::1])
+parse = njit(_TYPES, cache=True, nogil=True)(_parse)

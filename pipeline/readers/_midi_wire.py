@@ -2,7 +2,6 @@
 
 Times are float64 sums and products in pretty_midi's order, so that they agree to the last bit.
 Fields are written in the order of their numbers and left out if zero, as protobuf does.
-
 No other compiled function is called from here: the compiler's cache would not see that one change.
 Source: note_seq/protobuf/music.proto; protobuf.dev/programming-guides/encoding.
 """
@@ -16,7 +15,9 @@ from numba import njit, types
 
 from pipeline.readers import _midi_columns as col
 
-MAX_BYTES = 1 << 28  # a protobuf may have 2 GiB; repeated controls can reach it from a small file
+# What may be written: so many times the file and a bit more, and no more than the last. note_seq
+# repeats controls for each program of a channel, to gigabytes; notes make 10 bytes of each byte.
+MAX_GROWTH, MAX_EXTRA_BYTES, MAX_BYTES = 64, 1 << 24, 1 << 28
 
 # No submessage but a name is longer: a note has four integers, a flag and two doubles.
 _MESSAGE_BYTES = 40
@@ -43,6 +44,7 @@ _PITCH_BENDS, _CONTROL_CHANGES, _SOURCE_INFO, _NAME = _tags(2, 10, 11, 13, 2)
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _TABLE = types.int64[:, ::1]
 _ROW = types.int64[::1]
+_OUT = types.Array(types.uint8, 1, "C")
 
 
 def _write(data, header, events, counts, notes, controls, instruments):
@@ -54,21 +56,21 @@ def _write(data, header, events, counts, notes, controls, instruments):
       counts, notes, controls, instruments: from the collector.
 
     Returns:
-      uint8 [num_bytes]; empty if there would be more than MAX_BYTES.
+      uint8 [num_bytes]; empty if there would be too many. Sets header[NUM_SECONDS].
     """
-    num_metas = _count_metas(events, header)
+    num_rows, num_metas = _count_metas(events, header)
     control_starts, control_order = _group(
         controls, col.LIST, counts[col.NUM_CONTROLS], counts[col.NUM_LISTS]
     )
     size = _size_bound(data, num_metas, counts, instruments, control_starts)
-    if size > MAX_BYTES:
+    if size > min(MAX_GROWTH * data.size + MAX_EXTRA_BYTES, MAX_BYTES):
         return np.empty(0, np.uint8)
-    tempos = _tempo_map(events, num_metas, header)
+    tempos = _tempo_map(events, num_rows, header)
     out = np.empty(size, np.uint8)
     at = _integer(out, 0, _TICKS_PER_QUARTER, header[col.DIVISION])
-    at = _write_signatures(out, at, events, num_metas, tempos)
+    at = _write_signatures(out, at, events, num_rows, tempos)
     at = _write_tempos(out, at, tempos, header[col.DIVISION])
-    at = _write_notes(out, at, counts, notes, instruments, tempos)
+    at = _write_notes(out, at, counts, notes, instruments, tempos, header)
     for is_bend in (True, False):
         for number in range(counts[col.NUM_INSTRUMENTS]):
             first = instruments[number, col.CONTROLS]
@@ -93,11 +95,12 @@ class _Tempos(NamedTuple):
 
 @njit(nogil=True)
 def _count_metas(events, header):
-    """The number of the events of the first track."""
-    row = 1
+    """How many rows the first track has, and how many of them are tempos or signatures."""
+    row, num_metas = 1, 0
     while row < header[col.NUM_EVENTS] and events[row, col.KIND] != col.TRACK:
+        num_metas += col.TEMPO <= events[row, col.KIND] <= col.KEY_SIGNATURE
         row += 1
-    return row
+    return row, num_metas
 
 
 @njit(nogil=True)
@@ -119,26 +122,28 @@ def _group(table, column, num_rows, num_groups):
 
 @njit(nogil=True)
 def _size_bound(data, num_metas, counts, instruments, control_starts):
-    num_messages = 2 + num_metas + counts[col.NUM_NOTES]
+    num_messages = 3 + num_metas + counts[col.NUM_NOTES]
     num_name_bytes = 0
     for number in range(counts[col.NUM_INSTRUMENTS]):
         first = instruments[number, col.CONTROLS]
         num_messages += 1 + control_starts[first + 1] - control_starts[first]
         # A Latin-1 character has at most two bytes in UTF-8.
-        num_name_bytes += 2 * (
-            instruments[number, col.NAME_END] - instruments[number, col.NAME_START]
-        )
+        name_bytes = instruments[number, col.NAME_END] - instruments[number, col.NAME_START]
+        num_name_bytes += 2 * name_bytes
     return num_messages * _MESSAGE_BYTES + num_name_bytes
 
 
 @njit(nogil=True)
-def _tempo_map(events, num_metas, header):
-    ticks = np.zeros(num_metas, np.int64)
-    seconds = np.zeros(num_metas, np.float64)
-    scales = np.empty(num_metas, np.float64)
+def _tempo_map(events, num_rows, header):
+    ticks = np.zeros(num_rows, np.int64)
+    seconds = np.zeros(num_rows, np.float64)
+    scales = np.empty(num_rows, np.float64)
     scales[0] = 60.0 / (120.0 * header[col.DIVISION])
     num_tempos = 1
-    for row in range(num_metas):
+    if header[col.SMPTE_TICKS] > 0:  # ticks are of seconds then, whatever the tempo
+        scales[0] = 1001.0 / header[col.SMPTE_TICKS]
+        num_rows = 1
+    for row in range(num_rows):
         if events[row, col.KIND] != col.TEMPO:
             continue
         scale = 60.0 / (6e7 / events[row, col.A] * header[col.DIVISION])
@@ -147,9 +152,8 @@ def _tempo_map(events, num_metas, header):
         elif scale != scales[num_tempos - 1]:
             last = num_tempos - 1
             ticks[num_tempos] = events[row, col.TICK]
-            seconds[num_tempos] = seconds[last] + scales[last] * (
-                events[row, col.TICK] - ticks[last]
-            )
+            num_ticks = events[row, col.TICK] - ticks[last]
+            seconds[num_tempos] = seconds[last] + scales[last] * num_ticks
             scales[num_tempos] = scale
             num_tempos += 1
     return _Tempos(ticks[:num_tempos], seconds[:num_tempos], scales[:num_tempos])
@@ -168,10 +172,10 @@ def _seconds(tick, tempos):
 
 
 @njit(nogil=True)
-def _write_signatures(out, at, events, num_metas, tempos):
+def _write_signatures(out, at, events, num_rows, tempos):
     tags = ((col.TIME_SIGNATURE, _TIME_SIGNATURES), (col.KEY_SIGNATURE, _KEY_SIGNATURES))
     for kind, tag in tags:
-        for row in range(num_metas):
+        for row in range(num_rows):
             if events[row, col.KIND] == kind:
                 start = at + 2
                 at = _double(out, start, _TIME, _seconds(events[row, col.TICK], tempos))
@@ -192,7 +196,7 @@ def _write_tempos(out, at, tempos, division):
 
 
 @njit(nogil=True)
-def _write_notes(out, at, counts, notes, instruments, tempos):
+def _write_notes(out, at, counts, notes, instruments, tempos, header):
     """Writes the notes by instrument, then total_time."""
     total_seconds = 0.0
     _, order = _group(notes, col.INSTRUMENT, counts[col.NUM_NOTES], counts[col.NUM_INSTRUMENTS])
@@ -210,6 +214,7 @@ def _write_notes(out, at, counts, notes, instruments, tempos):
         at = _integer(out, at, _NOTE_PROGRAM, instruments[number, col.PROGRAM])
         at = _integer(out, at, _NOTE_IS_DRUM, instruments[number, col.IS_DRUM])
         out[start - 2], out[start - 1] = _NOTES, at - start
+    header[col.NUM_SECONDS] = np.int64(np.ceil(total_seconds))
     return _double(out, at, _TOTAL_TIME, total_seconds)
 
 
@@ -236,10 +241,7 @@ def _write_control(out, at, controls, row, number, instruments, tempos):
 @njit(nogil=True)
 def _write_names(out, at, data, num_instruments, instruments):
     for number in range(num_instruments):
-        first, last = (
-            instruments[number, col.NAME_START],
-            instruments[number, col.NAME_END],
-        )
+        first, last = instruments[number, col.NAME_START], instruments[number, col.NAME_END]
         if first == last:
             continue
         num_bytes = last - first
@@ -292,9 +294,6 @@ def _double(out, at, tag, value):
     return at + 9
 
 
-# Last, since compiling for these types, at import, needs the functions above.
-write = njit(
-    types.Array(types.uint8, 1, "C")(_BYTES, _ROW, _TABLE, _ROW, _TABLE, _TABLE, _TABLE),
-    cache=True,
-    nogil=True,
-)(_write)
+# Last, since compiling, at import, needs the functions above.
+_TYPES = _OUT(_BYTES, _ROW, _TABLE, _ROW, _TABLE, _TABLE, _TABLE)
+write = njit(_TYPES, cache=True, nogil=True)(_write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Rejected
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 8 * 3600.0
 DEFAULT_QPM = 120.0
+MAX_TIES_TIMES_NOTES = 500_000
 
 
 def checked(sequence: NoteSequence, notation: str) -> NoteSequence:
@@ -21,7 +23,8 @@ def checked(sequence: NoteSequence, notation: str) -> NoteSequence:
       notation: abc, musicxml or kern: the first word of the reason.
 
     Raises:
-      Rejected: <notation>_no_notes, <notation>_too_long or <notation>_syntax (impossible meter).
+      Rejected: <notation>_no_notes, <notation>_too_long or <notation>_syntax (impossible meter or
+        tempo).
     """
     if not sequence.notes:
         raise Rejected(f"{notation}_no_notes", "no note with a pitch and a length")
@@ -34,9 +37,25 @@ def checked(sequence: NoteSequence, notation: str) -> NoteSequence:
             raise Rejected(
                 f"{notation}_syntax", f"a meter of {meter.numerator}/{meter.denominator}"
             )
+    for tempo in sequence.tempos:
+        if not 0 < tempo.qpm < math.inf:
+            raise Rejected(f"{notation}_syntax", f"a tempo of {tempo.qpm} quarters a minute")
     if not sequence.tempos:
         sequence.tempos.add(time=0.0, qpm=DEFAULT_QPM)
     return sequence
+
+
+def check_num_ties(num_ties: int, num_notes: int, notation: str) -> None:
+    """Refuses what music21 would take minutes for: it sorts all notes at each tie.
+
+    Raises:
+      Rejected: <notation>_too_long.
+    """
+    if num_ties * num_notes > MAX_TIES_TIMES_NOTES:
+        raise Rejected(
+            f"{notation}_too_long",
+            f"{num_ties} ties among {num_notes} notes; the product may be {MAX_TIES_TIMES_NOTES}",
+        )
 
 
 def brief(error: Exception) -> str:

@@ -16,23 +16,30 @@ from pipeline.readers import _score
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
-MAX_CHARACTERS = 100_000  # of one tune; the longest of 12,978 published ones has 2,336
+# Of one tune; the longest of 12,978 published ones has 2,336 characters and 20 repeats.
+MAX_CHARACTERS = 20_000
+MAX_COLONS = 500  # note-seq copies a tune for each of its sections
+MAX_METER = 64  # music21 divides a measure into its beats, and these again
+MAX_BARS = 500  # for music21, which looks for the meter of each in all of them; most have 32
+MAX_BAR = 256  # unit notes in a bar of a tune whose meter changes: music21 finds a meter for it
 VELOCITY = 90  # mf, as in note-seq's parser
 
-_FIELD = re.compile(r"\s*([A-Za-z]):(?![|:])")
+_FIELD = re.compile(r"[ \t]*([A-Za-z]):(?![|:])")
 _FILE_HEADER_FIELDS = frozenset("ABCDFGHILMmNORrSUZ")
 _NOT_MUSIC = re.compile(
-    r'(?m)^\s*[A-Za-z]:(?![|:]).*$|%.*$|"[^"\n]*"|\[[A-Za-z]:[^\]\n]*\]|![^!\n]*!'
+    r'(?m)^[ \t]*[A-Za-z]:(?![|:]).*$|%.*$|"[^"\n]*"|\[[A-Za-z]:[^\]\n]{0,200}\]|![^!\n]*!'
 )
 _BAR = r"(?:\[?\|[|\]]*:*|::+|:+\|+\]?:*)"
 _TOKEN = re.compile(
-    r"(?P<kept>^\s*[A-Za-z]:(?![|:]).*$|\[[A-Za-z]:[^\]\n]*\]|\(\d(?::\d*){1,2})"
+    r"(?P<kept>^[ \t]*[A-Za-z]:(?![|:]).*$|\[[A-Za-z]:[^\]\n]{0,200}\]|\(\d(?::\d*){1,2})"
     r'|(?P<silent>"[^"\n]*"|![^!\s|]*!|!|\+[a-z]+\+|%.*$|[H-Wh-w~.`]|y\d*|\((?!\d)|\))'
     rf"|(?P<bar>{_BAR}(?:[\s\\]*{_BAR})*)"
     r"|(?P<accidental>[_^=]*)(?P<letter>[A-Ga-g])",
     re.MULTILINE,
 )
-_MISREAD_BY_NOTE_SEQ = re.compile(r"-|>>|<<|^\s*[A-Ga-g]:[|:]", re.MULTILINE)
+_MISREAD_BY_NOTE_SEQ = re.compile(r"-|>>|<<|^[ \t]*[A-Ga-g]:[|:]", re.MULTILINE)
+_METER = re.compile(r"(?m)(?:^|\[)[ \t]*M:([^\]\n%]{0,40})")
+_NOT_ASCII = re.compile(r"[^\t\n\r -~]")
 _ABSURD_NUMBER = re.compile(r"\d{4}")
 
 
@@ -71,8 +78,8 @@ def split_tunebook(text: str) -> list[str]:
 
 def title(tune: str) -> str:
     """The first title of a tune, "" where it has none."""
-    match = re.search(r"^\s*T:[ \t]*(.*?)[ \t]*$", tune, re.MULTILINE)
-    return match[1] if match else ""
+    titles = (line for line in tune.splitlines() if _field(line) == "T")
+    return next(titles, "").partition(":")[2].strip()
 
 
 def read(tune: str) -> NoteSequence:
@@ -94,6 +101,12 @@ def read(tune: str) -> NoteSequence:
     if len(tune) > MAX_CHARACTERS:
         raise Rejected("abc_too_long", f"{len(tune)} characters; the limit is {MAX_CHARACTERS}")
     music = _NOT_MUSIC.sub("", tune)
+    if music.count(":") > MAX_COLONS:
+        raise Rejected("abc_too_long", f"{music.count(':')} colons; the limit is {MAX_COLONS}")
+    if _NOT_ASCII.search(music):  # music21 would take it for a C
+        raise Rejected("abc_syntax", "a character that is none of ABC's stands in the music")
+    if any(int(n) > MAX_METER for m in _METER.findall(tune) for n in re.findall(r"\d+", m)):
+        raise Rejected("abc_syntax", f"a meter with a number beyond {MAX_METER}")
     if _ABSURD_NUMBER.search(music):  # as a length, music21 would fill it with millions of bars
         raise Rejected("abc_syntax", "a number of four digits stands in the music")
     try:
@@ -147,6 +160,7 @@ def _read_with_music21(tune: str, before: str) -> NoteSequence:
 
     from pipeline.readers import _music21
 
+    _check_size(tune)
     try:
         score = abcToStreamScore(ABCFile().readstr(_explicit(tune)))
         meter = _meter(tune)
@@ -156,6 +170,20 @@ def _read_with_music21(tune: str, before: str) -> NoteSequence:
     except Exception as error:  # music21 raises twenty kinds, and bare ones on malformed text
         reason = "abc_unsupported" if "cannot handle" in str(error) else "abc_syntax"
         raise Rejected(reason, f"{before}; music21: {_score.brief(error)}") from error
+
+
+def _check_size(tune: str) -> None:
+    """Refuses what music21 would take minutes for, other than by its length."""
+    _, _, body = _header_and_music(tune)
+    music = _NOT_MUSIC.sub("", body)
+    _score.check_num_ties(music.count("-"), len(re.findall(r"[A-Ga-gz]", music)), "abc")
+    bars = [bar for bar in music.split("|") if bar.strip()]
+    if len(bars) > MAX_BARS:
+        raise Rejected("abc_too_long", f"{len(bars)} bars; music21 is given {MAX_BARS} at most")
+    for bar in bars if _METER.search(body) else ():
+        length = len(re.findall(r"[A-Ga-gxyzXZ]", bar)) + sum(map(int, re.findall(r"\d+", bar)))
+        if length > MAX_BAR:
+            raise Rejected("abc_too_long", f"a bar of about {length} notes; the limit is {MAX_BAR}")
 
 
 def _explicit(tune: str) -> str:
@@ -184,20 +212,20 @@ def _explicit(tune: str) -> str:
         return carried[letter] + match["letter"]
 
     header, key_field, music = _header_and_music(tune)
-    if not re.search(r"^\s*L:", header, re.MULTILINE):
+    if not re.search(r"^[ \t]*L:", header, re.MULTILINE):
         numerator, denominator = _meter(tune) or (1, 1)
         header += "L:1/16\n" if numerator < 0.75 * denominator else "L:1/8\n"
-    return re.sub(r"(?m)^\s*M:.*\n", "", header) + key_field + _TOKEN.sub(spell, music) + "| |\n"
+    return re.sub(r"(?m)^[ \t]*M:.*\n", "", header) + key_field + _TOKEN.sub(spell, music) + "| |\n"
 
 
 def _header_and_music(tune: str) -> tuple[str, str, str]:
-    match = re.search(r"^\s*K:.*\n?", tune, re.MULTILINE)
+    match = re.search(r"^[ \t]*K:.*\n?", tune, re.MULTILINE)
     return (tune[: match.start()], match[0], tune[match.end() :]) if match else ("", "", tune)
 
 
 def _meter(tune: str) -> tuple[int, int] | None:
     """The header's time signature: None where it is free; additive ones are summed."""
-    match = re.search(r"^\s*M:[ \t]*([^\s%]+)", _header_and_music(tune)[0], re.MULTILINE)
+    match = re.search(r"^[ \t]*M:[ \t]*([^\s%]+)", _header_and_music(tune)[0], re.MULTILINE)
     text = match[1].upper() if match else ""
     fraction = re.fullmatch(r"\(?([\d+]+)\)?/(\d+)", text)
     if fraction is None:

@@ -20,7 +20,22 @@ from pipeline.readers import _score
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
-MAX_BYTES = 64 * 2**20  # of the XML text; an orchestral movement has about 20 million
+MAX_BYTES = 32 * 2**20  # of the XML text; an orchestral movement has about 20 million
+MAX_ELEMENTS = 2_000_000  # each takes 100 bytes, however short its text
+MAX_DEPTH = 64  # a published score nests 12 levels
+MAX_MUSIC21_NOTES = 20_000  # of which music21 reads some hundreds a second
+_LIMITS = {
+    **dict.fromkeys(("beats", "beat-type", "actual-notes", "normal-notes", "staves"), 64),
+    **dict.fromkeys(("chromatic", "diatonic"), 127),
+    **dict.fromkeys(("fifths", "octave", "octave-change"), 12),
+    "alter": 6,
+    "per-minute": 10_000,
+    "multiple-rest": 1000,
+    "duration": 10**9,
+    "divisions": 10**9,
+}
+_DIGITS = re.compile(r"\d+")
+_NUMBER = re.compile(r"[-+]?\d[\d_]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?(?i:nan|inf(?:inity)?)")
 _QUARTERS = {"whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5, "16th": 0.25}
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -56,6 +71,7 @@ def read(data: bytes, suffix: str) -> NoteSequence:
     root = _parsed(text)
     if root.tag != "score-partwise":
         raise Rejected("musicxml_unsupported", f"its root is {root.tag[:40]!r}, not score-partwise")
+    _check_numbers(root)
     try:
         sequence = _read_with_note_seq(root)
     except Exception as error:  # it raises whatever a missing or odd element leads to
@@ -101,6 +117,9 @@ def _parsed(text: bytes) -> ET.Element:
     """Parses XML that declares no entity: nested ones grow without bound when they are read."""
     checker = expat.ParserCreate()
     checker.EntityDeclHandler = _refuse_entity
+    shape = _Shape()
+    checker.StartElementHandler = shape.open
+    checker.EndElementHandler = shape.close
     try:
         checker.Parse(text, True)
         return ET.fromstring(text)
@@ -112,6 +131,39 @@ def _parsed(text: bytes) -> ET.Element:
 
 def _refuse_entity(name: str, *_: object) -> None:
     raise Rejected("musicxml_entity", f"the document declares the entity {name[:40]!r}")
+
+
+class _Shape:
+    """Counts elements while they are parsed, before any is kept."""
+
+    def __init__(self) -> None:
+        self.num_elements = self.depth = 0
+
+    def open(self, *_: object) -> None:
+        self.num_elements += 1
+        self.depth += 1
+        if self.num_elements > MAX_ELEMENTS or self.depth > MAX_DEPTH:
+            raise Rejected(
+                "musicxml_too_large",
+                f"element {self.num_elements} at level {self.depth}; the limits are "
+                f"{MAX_ELEMENTS}, {MAX_DEPTH}",
+            )
+
+    def close(self, *_: object) -> None:
+        self.depth -= 1
+
+
+def _check_numbers(root: ET.Element) -> None:
+    """Refuses what no score has: music21 counts up to such numbers."""
+    for element in root.iter():
+        limit = _LIMITS.get(element.tag)
+        if limit is None:
+            continue
+        # Where beats are added ("3+2"), music21 takes each run of digits for a number.
+        pattern = _DIGITS if element.tag in ("beats", "beat-type") else _NUMBER
+        for number in pattern.findall(element.text or ""):
+            if not abs(float(number)) <= limit:
+                raise Rejected("musicxml_syntax", f"{element.tag}={number[:20]} is beyond {limit}")
 
 
 def _read_with_note_seq(root: ET.Element) -> NoteSequence:
@@ -226,6 +278,12 @@ def _put_right_time_signatures(sequence: NoteSequence, document: Any) -> None:
 
 
 def _read_with_music21(root: ET.Element, before: str) -> NoteSequence:
+    num_notes = sum(1 for _ in root.iter("note"))
+    num_parts, num_ties = len(root.findall("part")) or 1, sum(1 for _ in root.iter("tie"))
+    _score.check_num_ties(num_ties // num_parts, num_notes // num_parts, "musicxml")
+    if num_notes > MAX_MUSIC21_NOTES:
+        rule = f"music21 is given {MAX_MUSIC21_NOTES} notes at most"
+        raise Rejected("musicxml_too_large", f"{before}; {num_notes} notes, and {rule}")
     from music21.musicxml.xmlToM21 import MusicXMLImporter
 
     from pipeline.readers import _music21

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MIN_PIXELS = 64  # of the shorter side: below it stand placeholders and tracking pixels
-MAX_AREA = 40_000_000  # pixels; a header may declare what would not fit into memory
+MAX_AREA = 25_000_000  # pixels: half a GiB while decoding, which 150 kB of PNG can ask for
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 import google_crc32c
@@ -18,6 +20,8 @@ import numpy as np
 
 from pipeline.codecs.base import Feature
 from pipeline.errors import PipelineError
+
+FRAME_BYTES = 16  # of a record: its length, and a checksum of each
 
 
 def serialize_example(record: Mapping[str, Any], features: Mapping[str, Feature]) -> bytes:
@@ -35,11 +39,7 @@ def serialize_example(record: Mapping[str, Any], features: Mapping[str, Feature]
             f"a record has the fields {sorted(record)}, its codec declares {sorted(features)}. "
             "Make the codec's encode and features agree."
         )
-    entries = []
-    for name in sorted(features):
-        value = _feature(record[name], features[name], name)
-        key = name.encode()
-        entries.append(_message(1, _message(1, key) + _message(2, value)))
+    entries = [_entry(name, record[name], features[name]) for name in sorted(features)]
     return _message(1, b"".join(entries))
 
 
@@ -51,10 +51,16 @@ def write_records(file: IO[bytes], records: Iterable[bytes]) -> tuple[int, int]:
     """
     count = num_bytes = 0
     for record in records:
-        length = struct.pack("<Q", len(record))
-        file.write(length + _masked_crc(length) + record + _masked_crc(record))
-        count, num_bytes = count + 1, num_bytes + len(record)
+        num_bytes += write_record(file, record)
+        count += 1
     return count, num_bytes
+
+
+def write_record(file: IO[bytes], record: bytes) -> int:
+    """Writes one record in its frame; returns its bytes without that."""
+    length = struct.pack("<Q", len(record))
+    file.write(b"".join((length, _masked_crc(length), record, _masked_crc(record))))
+    return len(record)
 
 
 def read_records(path: Path) -> Iterator[bytes]:
@@ -137,38 +143,70 @@ def _fields(message: bytes) -> Iterator[bytes]:
         position += length
 
 
-def _feature(value: Any, feature: Feature, name: str) -> bytes:
-    """A serialized tf.train.Feature: bytes_list is field 1, float_list 2, int64_list 3."""
+def _entry(name: str, value: Any, feature: Feature) -> bytes:
+    """An entry of the map from names to features, with its head."""
     if feature.dtype == "string" or feature.encoding == "jpeg":
         data = value.encode() if isinstance(value, str) else bytes(value)
-        return _message(1, _message(1, data))
+        return _message(1, _key(name) + _message(2, _message(1, _message(1, data))))
     array = np.asarray(value)
     _check(array, feature, name)
     if feature.encoding == "bytes":
-        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        return _message(1, _message(1, little_endian.tobytes()))
+        data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        return _message(1, _key(name) + _message(2, _message(1, _message(1, data))))
     if array.dtype.kind == "f":
-        return _message(2, _packed(array.astype("<f4").tobytes()))
-    return _message(3, _packed(_varints(array.ravel().astype(np.int64))))
+        return _message(1, _key(name) + _message(2, _message(2, _packed(array.astype("<f4")))))
+    if array.ndim == 0:
+        data = _varint(int(array) & 0xFFFF_FFFF_FFFF_FFFF)
+        return _message(1, _key(name) + _message(2, _message(3, _message(1, data))))
+    dtype = array.dtype if array.dtype == np.uint8 else np.int64
+    flat = np.ascontiguousarray(array, dtype).reshape(-1)
+    flat = flat if flat.flags.writeable else flat.copy()  # as compiled code is declared
+    packed: np.ndarray = _compiled().entry(np.frombuffer(_key(name), np.uint8), flat)
+    return packed.tobytes()
 
 
 def _check(array: np.ndarray, feature: Feature, name: str) -> None:
-    fits = array.ndim == len(feature.shape) and all(
-        want in (None, got) for want, got in zip(feature.shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype != feature.dtype:
+    fits = array.ndim == len(feature.shape) and array.dtype == _dtype(feature.dtype)
+    for want, got in zip(feature.shape, array.shape, strict=False):
+        fits = fits and want in (None, got)
+    if not fits:
         raise PipelineError(
             f"field {name!r} is {array.dtype}{list(array.shape)}, its codec declares "
             f"{feature.dtype}{list(feature.shape)}. Make the codec's encode and features agree."
         )
 
 
-def _packed(payload: bytes) -> bytes:
-    return _message(1, payload) if payload else b""
+def _packed(array: np.ndarray) -> bytes:
+    return _message(1, array.tobytes()) if array.size else b""
+
+
+@cache
+def _compiled() -> ModuleType:
+    """Imported when first needed: a job whose arrays are all bytes starts without the compiler."""
+    from pipeline.tfrecord import _varints
+
+    return _varints
+
+
+@cache
+def _key(name: str) -> bytes:
+    return _message(1, name.encode())
+
+
+_dtype = cache(np.dtype)
 
 
 def _message(field: int, payload: bytes) -> bytes:
-    return bytes([field << 3 | 2]) + _varint(len(payload)) + payload
+    return _head(field, len(payload)) + payload
+
+
+def _head(field: int, size: int) -> bytes:
+    """What comes before so many bytes of a field."""
+    if size < 0x80:
+        return bytes((field << 3 | 2, size))
+    if size < 0x4000:
+        return bytes((field << 3 | 2, size & 0x7F | 0x80, size >> 7))
+    return bytes((field << 3 | 2,)) + _varint(size)
 
 
 def _varint(value: int) -> bytes:
@@ -178,19 +216,6 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _varints(values: np.ndarray) -> bytes:
-    """Base-128 of each int64, two's complement, vectorised over the ten possible bytes."""
-    unsigned = values.astype(np.uint64)
-    if unsigned.size == 0 or unsigned.max() < 0x80:
-        return unsigned.astype(np.uint8).tobytes()
-    shifts = np.arange(10, dtype=np.uint64) * np.uint64(7)
-    groups = unsigned[:, None] >> shifts  # [values, 10]
-    is_used = (groups > 0) | (shifts == 0)
-    is_last = ~np.concatenate([is_used[:, 1:], np.zeros((len(values), 1), bool)], axis=1)
-    octets = (groups & np.uint64(0x7F)) | np.where(is_last, np.uint64(0), np.uint64(0x80))
-    return octets[is_used].astype(np.uint8).tobytes()
 
 
 def _masked_crc(data: bytes) -> bytes:

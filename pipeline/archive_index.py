@@ -1,0 +1,293 @@
+"""Where each member of an archive lies: zip, tar and tar.gz, and zips inside of them; hostile
+archives are refused.
+
+Finding the members of a tar.gz means to decompress all of it once. What that finds, with the points
+from which decompression can start anew, is kept in .work for the shard jobs and the next corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pipeline import files, locks, paths
+from pipeline.archive_members import STORED, ZIPPED, Place, Window, inflated, is_gzip, payload
+from pipeline.errors import PipelineError, Rejected
+
+# A member that claims more than this is refused: no single item of any dataset comes near it.
+MAX_MEMBER_BYTES = 2 * 1024**3
+MAX_MEMBERS = 5_000_000  # Lakh, the largest in files, has 176,581
+MAX_RATIO = (
+    200  # of unpacked to packed; published ones have 1 to 10, silence and text less than 100
+)
+MIN_BOMB_BYTES = 1024**3  # what unpacks to less is no bomb, whatever its ratio
+MAX_NESTING = 3  # zips in zips
+
+_KEPT_FROM_BYTES = 64 * 1024**2  # a smaller tar.gz is decompressed again sooner than looked up
+_MAX_THREADS = 4  # each may hold a few hundred MiB of what a hostile archive unpacks to
+_FORMAT = 1  # of what is kept
+
+_DEFLATED = 8  # a zip's number of the method
+
+Index = dict[str, Place]
+
+
+def index(archive: Path) -> Index:
+    """The place of each file in an archive, by name, in the archive's order.
+
+    The name of a member of an inner zip is "<inner zip>!<member>".
+
+    Raises:
+      PipelineError: it is not there, is neither a zip nor a tar, is damaged, or is hostile: a name that leaves
+        it, a link, a device, an encrypted member, a name given twice, or a bomb.
+    """
+    try:
+        about = archive.stat()
+    except FileNotFoundError:
+        raise PipelineError(f"{archive} is not there. Run `dvc repro` to fetch it.") from None
+    return _index(archive, about.st_size, about.st_mtime_ns)
+
+
+def seek_points(archive: Path) -> Path | None:
+    """The file with the points of a .gz from which decompression can start, if it is kept."""
+    path = _kept(archive, "index") / "points.gzidx"
+    return path if path.is_file() else None
+
+
+@lru_cache(maxsize=8)
+def _index(archive: Path, num_bytes: int, modified_ns: int) -> Index:
+    del modified_ns  # of the cache's key only
+    with refusing_damage(archive):
+        if not is_gzip(archive):
+            with open(archive, "rb") as file:
+                return dict(_members(file, archive, num_bytes))
+        if num_bytes < _KEPT_FROM_BYTES:
+            return _read_gzip(archive, None)
+        folder = _kept(archive, "index")
+        # Two corpora of one dataset do not index it at once: the second finds what the first kept.
+        lock = folder.with_name(f"{folder.name}.lock")
+        with locks.held(lock, f"{archive} is being indexed", wait=True):
+            if not folder.is_dir():
+                with files.atomic_directory(folder) as out:
+                    found = _read_gzip(archive, out / "points.gzidx")
+                    (out / "members.json").write_text(json.dumps(found), encoding="utf-8")
+                return found
+        kept = json.loads((folder / "members.json").read_text(encoding="utf-8"))
+        return {name: Place(*place) for name, place in kept.items()}
+
+
+def _read_gzip(archive: Path, points: Path | None) -> Index:
+    import rapidgzip
+
+    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    with rapidgzip.open(str(archive), parallelization=threads) as file:
+        found = dict(_members(file, archive, archive.stat().st_size))
+        if points is not None:
+            file.export_index(str(points))
+    return found
+
+
+def _kept(archive: Path, what: str) -> Path:
+    """Named by size, time, head and tail: a .gz ends in the checksum of its content."""
+    about = archive.stat()
+    digest = hashlib.sha256(f"{_FORMAT} {about.st_size} {about.st_mtime_ns}".encode())
+    with open(archive, "rb") as file:
+        digest.update(file.read(1 << 16))
+        file.seek(-min(1 << 16, about.st_size), os.SEEK_END)
+        digest.update(file.read())
+    return paths.WORK / "archives" / f"{archive.name}-{digest.hexdigest()[:16]}-{what}"
+
+
+def _members(file: IO[bytes], archive: Path, num_packed: int) -> Iterator[tuple[str, Place]]:
+    guard = _Guard(archive, num_packed)
+    if not _is_tar(file) and zipfile.is_zipfile(cast(Any, file)):
+        found = _zip_members(file, archive.name, 0)
+    else:
+        found = _tar_members(file, archive.name)
+    yield from _descended(found, file, guard, archive, "", 1)
+
+
+def _descended(
+    found: Iterator[tuple[str, Place]],
+    file: IO[bytes],
+    guard: _Guard,
+    archive: Path,
+    prefix: str,
+    depth: int,
+) -> Iterator[tuple[str, Place]]:
+    """Members, each inner zip's members in place of it."""
+    inner = []
+    for name, place in found:
+        guard.check(name, prefix + name, place.num_bytes)
+        if name.lower().endswith(".zip") and depth <= MAX_NESTING:
+            inner.append((prefix + name, place))
+        else:
+            yield prefix + name, place
+    for name, place in inner:
+        try:
+            container, opened, start = _opened_inner(file, archive, name, place)
+        except Rejected as error:
+            raise zipfile.BadZipFile(error.detail) from error
+        with opened as within:
+            zipped = cast(IO[bytes], Window(within, start, place.num_bytes))
+            if zipfile.is_zipfile(zipped):
+                held = _zip_members(zipped, container, start)
+                yield from _descended(held, within, guard, archive, f"{name}!", depth + 1)
+            else:
+                yield name, place
+
+
+def _opened_inner(
+    file: IO[bytes], archive: Path, name: str, place: Place
+) -> tuple[str, AbstractContextManager[IO[bytes]], int]:
+    """What an inner zip lies in, and where; unpacked into .work if it was compressed once more."""
+    if not place.is_deflated:
+        return place.container, nullcontext(file), payload(file, place, name)
+    target = _kept(archive, "inner") / hashlib.sha256(name.encode()).hexdigest()[:16]
+    if not target.is_file():
+        with files.atomic_open(target) as out:
+            for chunk in inflated(file, name, place):
+                out.write(chunk)
+    return str(target), open(target, "rb"), 0
+
+
+def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[str, Place]]:
+    """The members of a zip that begins `start` bytes into its container."""
+    with zipfile.ZipFile(file) as zipped:
+        infos = [info for info in zipped.infolist() if not info.is_dir()]
+    end, previous = 0, ""
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise PipelineError(
+                f"{container}: the members {previous!r} and {info.filename!r} overlap, as in a "
+                f"zip bomb. {_REMEDY}"
+            )
+        end, previous = info.header_offset + 30 + info.compress_size, info.filename
+    for info in infos:
+        if info.flag_bits & 1:
+            raise PipelineError(f"{container}: {info.filename!r} is encrypted. {_REMEDY}")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise PipelineError(f"{container}: {info.filename!r} is a link. {_REMEDY}")
+        if info.compress_type not in (0, _DEFLATED):
+            raise PipelineError(
+                f"{container}: {info.filename!r} is compressed by method {info.compress_type}; "
+                "stored and deflated ones are read. Pack it again."
+            )
+        yield (
+            info.filename,
+            Place(
+                container,
+                ZIPPED,
+                start + info.header_offset,
+                info.compress_size,
+                info.file_size,
+                info.CRC,
+                info.compress_type == _DEFLATED,
+            ),
+        )
+
+
+def _is_tar(file: IO[bytes]) -> bool:
+    """Asked first, since a tar that ends in an inner zip ends as a zip does."""
+    file.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(file.read(512), tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _tar_members(file: IO[bytes], container: str) -> Iterator[tuple[str, Place]]:
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for info in tar:
+            if not (info.isdir() or info.isreg()) or info.issparse():
+                raise PipelineError(
+                    f"{container}: {info.name!r} is a link, a device or a sparse file. {_REMEDY}"
+                )
+            if info.isreg():
+                place = Place(container, STORED, info.offset_data, info.size, info.size)
+                yield _text(info.name).removeprefix("./"), place
+            tar.members = []  # type: ignore[attr-defined]  # it keeps every header it has seen
+        # A cut or damaged header ends tarfile's iteration as quietly as the two empty blocks do.
+        file.seek(tar.offset)
+        if file.read(512) != bytes(512):
+            raise tarfile.ReadError(f"it ends, or is damaged, at byte {tar.offset}")
+
+
+def _text(name: str) -> str:
+    """A name whose bytes are no UTF-8 is read as Latin-1, which all bytes are."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogateescape").decode("latin-1")
+    return name
+
+
+class _Guard:
+    """What a member may be named, and how much all may unpack to."""
+
+    def __init__(self, archive: Path, num_packed: int) -> None:
+        self._archive = archive
+        self._limit = max(MIN_BOMB_BYTES, MAX_RATIO * num_packed)
+        self._names: set[str] = set()
+        self._total = 0
+
+    def check(self, name: str, full_name: str, num_bytes: int) -> None:
+        self._total += num_bytes
+        if _LEAVES.search(name):
+            self._refuse(full_name, "points outside the archive")
+        if full_name in self._names:
+            self._refuse(full_name, "is there twice")
+        if not 0 <= num_bytes <= MAX_MEMBER_BYTES and not name.lower().endswith(".zip"):
+            self._refuse(full_name, f"claims {num_bytes} bytes of at most {MAX_MEMBER_BYTES}")
+        if self._total > self._limit:
+            self._refuse(full_name, f"brings it to {self._total} bytes unpacked, as in a bomb")
+        self._names.add(full_name)
+        if len(self._names) > MAX_MEMBERS:
+            self._refuse(full_name, f"is one more than {MAX_MEMBERS} files")
+
+    def _refuse(self, name: str, problem: str) -> None:
+        raise PipelineError(f"{self._archive}: its member {name!r} {problem}. {_REMEDY}")
+
+
+_REMEDY = "Do not use this archive; get it from its publisher."
+# "..", an absolute path, a drive letter, a NUL; with either kind of slash.
+_LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|\0")
+
+
+@contextmanager
+def refusing_damage(archive: Path) -> Iterator[None]:
+    """Says of an archive that is cut off, damaged, or none at all what it is."""
+    try:
+        yield
+    except Rejected:  # of one member
+        raise
+    except _DAMAGE as error:
+        raise PipelineError(
+            f"{archive} is damaged, or neither a zip nor a tar(.gz) archive ({error}). Delete it "
+            "and run `dvc repro` to fetch it again."
+        ) from error
+
+
+# rapidgzip raises the last two of what C++ throws.
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)

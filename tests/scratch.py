@@ -1,0 +1,69 @@
+"""Fresh copies of the repository, to run the line in as a user does."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+from pipeline.paths import ROOT
+
+
+def clone(folder, profile="smoke"):
+    """A copy of what git tracks, or would, as a repository of its own."""
+    listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    # Compiled functions, lest each copy spends a minute on compiling them anew.
+    for path in [*ROOT.glob("pipeline/**/*.nbi"), *ROOT.glob("pipeline/**/*.nbc")]:
+        (folder / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+        shutil.copy2(path, folder / path.relative_to(ROOT))
+    (folder / "dvc.lock").unlink(missing_ok=True)  # it is of another profile
+    edit(folder, r"^profile: \w+", f"profile: {profile}")
+    run(folder, "git", "init", "-q")
+    commit(folder, "clone")
+    return folder
+
+
+def commit(folder, message):
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", *who, "commit", "-qm", message)
+
+
+def edit(folder, pattern, replacement):
+    """Replaces what matches once in params.yaml."""
+    path = folder / "params.yaml"
+    text, count = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.M)
+    assert count == 1, pattern
+    path.write_text(text)
+
+
+def environment(**more):
+    dropped = ("MLFLOW_", "DVC_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    # Not resolved: the interpreter's own directory is that of the virtual environment.
+    return kept | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"} | more
+
+
+def run(folder, *command, check=True, **more):
+    result = subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False
+    )
+    assert not check or result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result
+
+
+def repro(folder, *arguments):
+    """Runs `dvc repro`; gives the stages that ran."""
+    text = run(folder, "dvc", "repro", *arguments).stdout
+    return set(re.findall(r"^Running stage '([^']+)'", text, re.M))
+
+
+def is_seen_by_snakemake(work, path):
+    """Whether Snakemake has seen the job end that made a file; else it makes it again."""
+    name = base64.b64encode(str(path.relative_to(work)).encode()).decode()
+    return path.exists() and not (work / ".snakemake/incomplete" / name).exists()
