@@ -49,8 +49,8 @@ def index(archive: Path) -> Index:
     The name of a member of an inner zip is "<inner zip>!<member>".
 
     Raises:
-      PipelineError: it is not there, is neither a zip nor a tar, is damaged, or is hostile: a name that leaves
-        it, a link, a device, an encrypted member, a name given twice, or a bomb.
+      PipelineError: it is not there, is neither a zip nor a tar, is damaged, or is hostile: a name
+        that leaves it, a link, a device, an encrypted member, a name given twice, or a bomb.
     """
     try:
         about = archive.stat()
@@ -166,6 +166,7 @@ def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[
     """The members of a zip that begins `start` bytes into its container."""
     with zipfile.ZipFile(file) as zipped:
         infos = [info for info in zipped.infolist() if not info.is_dir()]
+    num_bytes = file.seek(0, os.SEEK_END)
     end, previous = 0, ""
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
@@ -174,6 +175,8 @@ def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[
                 f"zip bomb. {_REMEDY}"
             )
         end, previous = info.header_offset + 30 + info.compress_size, info.filename
+        if end > num_bytes:
+            raise zipfile.BadZipFile(f"{info.filename!r} ends behind byte {num_bytes}, the last")
     for info in infos:
         if info.flag_bits & 1:
             raise PipelineError(f"{container}: {info.filename!r} is encrypted. {_REMEDY}")
@@ -210,7 +213,7 @@ def _is_tar(file: IO[bytes]) -> bool:
 
 def _tar_members(file: IO[bytes], container: str) -> Iterator[tuple[str, Place]]:
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
         for info in tar:
             if not (info.isdir() or info.isreg()) or info.issparse():
                 raise PipelineError(
@@ -224,6 +227,17 @@ def _tar_members(file: IO[bytes], container: str) -> Iterator[tuple[str, Place]]
         file.seek(tar.offset)
         if file.read(512) != bytes(512):
             raise tarfile.ReadError(f"it ends, or is damaged, at byte {tar.offset}")
+
+
+class _Header(tarfile.TarInfo):
+    """Reads no more than this of a header that extends another: long names, pax attributes."""
+
+    MAX_BYTES = 1 << 20
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if not (self.isfile() or self.isdir()) and self.size > self.MAX_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size} bytes at byte {self.offset}")
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
 
 
 def _text(name: str) -> str:
@@ -281,13 +295,14 @@ def refusing_damage(archive: Path) -> Iterator[None]:
         ) from error
 
 
-# rapidgzip raises the last two of what C++ throws.
+# zipfile raises the IndexError for an empty name; rapidgzip the last two for what C++ throws.
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
     NotImplementedError,
+    IndexError,
     RuntimeError,
     ValueError,
 )

@@ -39,6 +39,9 @@ def main(
     rows = [list(row) for s in sidecars.values() for row in s["rejected"]]
     rows += [[key, problem.reason, problem.detail] for key, problem in rejected]
     rows += [[key, "duplicate", f"it sounds the same as {first}"] for key, first in dropped.items()]
+    repaired = [
+        repair for s in sidecars.values() for key, repair in s["repaired"] if key not in dropped
+    ]
     held = {split: _held(sidecars, split, dropped) for split in SPLITS}
     _check_not_empty(name, held, rows)
     with files.atomic_directory(paths.shards(name)) as out:
@@ -54,7 +57,7 @@ def main(
         ]
         disk.share(shards, f"corpora.{name}")
         _write_rejected(out / "rejected.tsv", rows)
-        corpus = _describe(settings, name, held, rows)
+        corpus = _describe(settings, name, held, rows, repaired)
         files.write_json(out / "corpus.json", corpus)
         _write_statistics(out / "statistics.npz", sidecars, dropped)
         _write_tfds_metadata(out, corpus)
@@ -87,7 +90,11 @@ def _check_not_empty(name: str, held: dict[str, Held], rejected: list[list[str]]
 
 
 def _describe(
-    settings: params.Params, name: str, held: dict[str, Held], rejected: list[list[str]]
+    settings: params.Params,
+    name: str,
+    held: dict[str, Held],
+    rejected: list[list[str]],
+    repaired: list[str],
 ) -> dict[str, Any]:
     corpus = settings.corpus(name)
     codec, options = registry.codec(corpus.codec), settings.codec_options(name)
@@ -111,6 +118,7 @@ def _describe(
         "num_inputs": num_accepted + len(rejected),
         "num_accepted": num_accepted,
         "rejected": dict(Counter(reason for _, reason, _ in rejected)),
+        "repaired": dict(Counter(repaired)),
     }
 
 

@@ -59,6 +59,7 @@ def _metrics(corpus: dict[str, Any], statistics: dict[str, np.ndarray]) -> dict[
         "num_accepted": corpus["num_accepted"],
         "num_rejected": sum(corpus["rejected"].values()),
         **{f"rejected_{reason}": count for reason, count in sorted(corpus["rejected"].items())},
+        **{f"repaired_{repair}": count for repair, count in sorted(corpus["repaired"].items())},
     }
     for split, about in corpus["splits"].items():
         metrics[f"num_examples_{split}"] = about["num_examples"]
@@ -100,6 +101,7 @@ def _card(corpus: dict[str, Any], metrics: dict[str, Any]) -> str:
     ]
     held = [f"| {f} | {a['num_bytes']} | {a['sha256']} |" for f, a in corpus["files"].items()]
     reasons = [f"| {r} | {c} |" for r, c in sorted(corpus["rejected"].items())]
+    repairs = [f"| {r} | {c} |" for r, c in sorted(corpus["repaired"].items())]
     splits = [
         f"| {s} | {a['num_examples']} | {a['num_bytes']} |" for s, a in corpus["splits"].items()
     ]
@@ -116,6 +118,7 @@ def _card(corpus: dict[str, Any], metrics: dict[str, Any]) -> str:
             f"{metrics['num_rejected']}",
             *("", "| split | examples | bytes |", "|---|---|---|", *splits),
             *("", "| rejected because | inputs |", "|---|---|", *reasons),
+            *(("", "| accepted after repair | inputs |", "|---|---|", *repairs) if repairs else ()),
             *("", "| published file | where | bytes | checksum |", "|---|---|---|---|", *rows),
             *("", "| file used | bytes | sha256 |", "|---|---|---|", *held, ""),
         ]

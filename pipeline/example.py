@@ -28,6 +28,7 @@ class Example:
       sample_rate: of `audio`, in Hz.
       picture: uint8 RGB. Shape [height, width, 3].
       attributes: JSON values that the dataset publishes beside it (title, genre, pitch, ...).
+      repairs: what its reader had to mend, one fixed word each; the data report counts them.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Example:
     sample_rate: int | None = None
     picture: np.ndarray | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
 
     @cached_property
     def note_sequence(self) -> NoteSequence | None:

@@ -38,8 +38,8 @@ class DatasetBlock(ProfiledBlock):
 
     source: str = Field(
         description="auto: official under profile full, else demo; demo: the embedded miniature; "
-        "official: the published files; else a directory or file of yours, or a URL (https, s3, gs, "
-        "... by fsspec) under which the published files are"
+        "official: the published files; else a directory or file of yours, or a URL under which "
+        "the published files are (https, or any that fsspec opens, as s3 and gs)"
     )
     reads: str = Field(description="what fetch reads beside the network; DVC watches it")
 

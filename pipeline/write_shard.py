@@ -29,6 +29,7 @@ def main(plan_path: Path, folder: Path) -> None:
     features = {"key": KEY, **codec.features(options)}
     accepted: list[tuple[str, str, str, list[int]]] = []
     rejected: list[tuple[str, str, str]] = []
+    repaired: list[tuple[str, str]] = []
     statistics: dict[str, dict[str, list[float]]] = {split: {} for split in SPLITS}
     with ExitStack() as stack:
         out = {
@@ -52,9 +53,15 @@ def main(plan_path: Path, folder: Path) -> None:
                     statistics[split].setdefault(name, []).append(float(value))
             fingerprint = example.fingerprint() if plan["drop_duplicates"] else ""
             accepted.append((entry.key, split, fingerprint, sizes))
+            repaired += [(entry.key, repair) for repair in example.repairs]
     files.write_json(
         sidecar_path(folder, plan_path.stem),
-        {"accepted": accepted, "rejected": sorted(rejected), "statistics": statistics},
+        {
+            "accepted": accepted,
+            "rejected": sorted(rejected),
+            "repaired": repaired,
+            "statistics": statistics,
+        },
     )
 
 

@@ -48,7 +48,7 @@ def test_what_is_damaged_was_whole(name, tmp_path, monkeypatch):
 
 
 def test_an_input_is_known_by_its_format_seed_and_index():
-    names = ("midi", "MusicXML", "nsynth json", "zip", "tar.gz", "kern")
+    names = ("midi", "MusicXML", "nsynth json", "zip", "tar.gz", "kern", "ogg", "mp3", "jpeg")
     program = (
         "from benchmarks.fuzzing.formats import FORMATS; import hashlib\n"
         f"for name in {names}:\n"

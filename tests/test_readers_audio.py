@@ -68,6 +68,7 @@ def test_resampling_keeps_the_sine():
         (encoded(np.array([0.0, np.nan, 0.0]), "WAV", "FLOAT"), "non_finite_audio"),
         (encoded(np.array([0.0, np.inf]), "WAV", "DOUBLE"), "non_finite_audio"),
     ],
+    ids=["nothing", "html", "empty", "nan", "inf"],  # a WAV of floats holds the time of day
 )
 def test_rejections_have_their_reason(data, reason):
     with pytest.raises(Rejected) as rejected:

@@ -37,6 +37,13 @@ def ogg_checksums(data: bytes) -> bytes:
     return b"".join(pages)
 
 
+def ogg_with_serial(data: bytes, serial: int) -> bytes:
+    """The same stream under a number that is not random, as libsndfile's is."""
+    number = serial.to_bytes(4, "little")
+    pages = [page[:10] + number + page[14:] for page in data.split(b"OggS")[1:]]
+    return ogg_checksums(b"".join(b"OggS" + page for page in pages))
+
+
 def tar_checksums(data: bytes) -> bytes:
     out = bytearray(data)
     for place in range(0, len(out) - 511, 512):

@@ -223,6 +223,7 @@ FORMATS = {
         containers.tfrecord_seeds,
         containers.read_tfrecord,
         (b"\x0a\x05", b"\x12\x07", b"\x1a\x03", b"labels", b"\xff\xff\xff\xff\x0f", b"\x80\x01"),
+        checksums.tfrecord_checksums,
     ),
     "midi beside note_seq": Format(
         scores.midi_seeds,

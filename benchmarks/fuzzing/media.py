@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fuzzing import checksums
+
 
 def sound_seeds(file_format: str, subtypes: tuple[str | None, ...]) -> Callable[[], list[bytes]]:
     def seeds() -> list[bytes]:
@@ -23,7 +25,8 @@ def sound_seeds(file_format: str, subtypes: tuple[str | None, ...]) -> Callable[
                 wave = 0.5 * np.sin(2 * np.pi * 440 * times)
                 soundfile.write(file, wave, rate, format=file_format, subtype=subtype)
                 found.append(file.getvalue())
-        return found
+        is_ogg = file_format == "OGG"
+        return [checksums.ogg_with_serial(data, 1) if is_ogg else data for data in found]
 
     return seeds
 

@@ -63,12 +63,13 @@ def load(entry: Entry, blobs: Mapping[str, bytes]) -> Example:
         return Example(
             entry.key, audio=waveform, sample_rate=sample_rate, attributes=entry.attributes
         )
+    repairs: tuple[str, ...] = ()
     if suffix in TUNE_BOOKS:
         tune = _book(data)[entry.attributes["tune"] - 1]
         notes = abc.read(tune).SerializeToString()
     else:
-        notes = _read_score(suffix, data)
-    return Example(entry.key, note_sequence_bytes=notes, attributes=entry.attributes)
+        notes, repairs = _read_score(suffix, data)
+    return Example(entry.key, notes, attributes=entry.attributes, repairs=repairs)
 
 
 @lru_cache(maxsize=1)
@@ -142,19 +143,19 @@ _VERSION = re.compile(
 )
 
 
-def _read_score(suffix: str, data: bytes) -> bytes:
-    """A serialized NoteSequence."""
+def _read_score(suffix: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A serialized NoteSequence, and what was repaired."""
     if suffix in (".xml", ".musicxml", ".mxl"):
         from pipeline.readers import musicxml
 
-        return musicxml.read(data, suffix).SerializeToString()
+        return musicxml.read(data, suffix).SerializeToString(), ()
     if suffix == ".krn":
         from pipeline.readers import kern
 
-        return kern.read(data).SerializeToString()
+        return kern.read(data).SerializeToString(), ()
     from pipeline.readers import midi
 
-    return midi.read_serialized(data)
+    return midi.read_serialized_with_repairs(data)
 
 
 DATASET = Dataset(

@@ -158,12 +158,12 @@ def load(entry: Entry, data: Mapping[str, bytes]) -> Example:
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if md5 != Path(entry.key).stem:
         raise Rejected("checksum_mismatch", f"md5={md5} differs from the name of {entry.key}")
-    notes = midi.read_serialized(content)
+    notes, repairs = midi.read_serialized_with_repairs(content)
     attributes = entry.attributes
     if _FILTERS in attributes:
         _note_filters.check(notes, attributes[_FILTERS])
         attributes = {name: value for name, value in attributes.items() if name != _FILTERS}
-    return Example(entry.key, note_sequence_bytes=notes, attributes=attributes)
+    return Example(entry.key, note_sequence_bytes=notes, attributes=attributes, repairs=repairs)
 
 
 _FILTERS = "filters"  # a job knows only its entries; this attribute is not the example's

@@ -119,13 +119,15 @@ def load(entry: Entry, data: Mapping[str, bytes]) -> Example:
     Raises:
       Rejected: what the readers find wrong with the MIDI file or the recording.
     """
-    notes = midi.read_serialized(data[entry.members[0]])
+    notes, repairs = midi.read_serialized_with_repairs(data[entry.members[0]])
     if len(entry.members) == 1:
-        return Example(entry.key, note_sequence_bytes=notes, attributes=entry.attributes)
+        return Example(entry.key, notes, attributes=entry.attributes, repairs=repairs)
     from pipeline.readers import audio
 
     waveform, sample_rate = audio.read(data[entry.members[1]])
-    return Example(entry.key, notes, waveform, sample_rate, attributes=entry.attributes)
+    return Example(
+        entry.key, notes, waveform, sample_rate, attributes=entry.attributes, repairs=repairs
+    )
 
 
 def _top(options: MaestroOptions) -> str:

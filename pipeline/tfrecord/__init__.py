@@ -69,11 +69,14 @@ def read_records(path: Path) -> Iterator[bytes]:
     Raises:
       PipelineError: the file is cut off or damaged.
     """
+    num_left = path.stat().st_size
     with open(path, "rb") as file:
         while header := file.read(12):
-            # The length first: a damaged one must not decide how much is read.
-            is_whole = header[8:] == _masked_crc(header[:8])
-            record = file.read(int.from_bytes(header[:8], "little")) if is_whole else b""
+            # The length first: a damaged, or forged, one must not decide how much is read.
+            length = int.from_bytes(header[:8], "little")
+            num_left -= length + FRAME_BYTES
+            is_whole = header[8:] == _masked_crc(header[:8]) and num_left >= 0
+            record = file.read(length) if is_whole else b""
             if not is_whole or file.read(4) != _masked_crc(record):
                 raise PipelineError(f"{path} is damaged. Delete it and run `dvc repro`.")
             yield record
@@ -84,14 +87,23 @@ def parse_example(data: bytes, features: Mapping[str, Feature]) -> dict[str, Any
 
     A "jpeg" field stays the bytes of its file, and a string that is not UTF-8 stays bytes.
     Fields that `features` does not name are left out.
+
+    Raises:
+      PipelineError: these are no records of such features.
     """
     record = {}
-    for entry in _fields(next(_fields(data))):
-        key, value = _fields(entry)
-        name = key.decode()
-        if name in features:
-            (values,) = _fields(value)
-            record[name] = _value(b"".join(_fields(values)), features[name])
+    try:
+        for entry in _fields(next(_fields(data))):
+            key, value = _fields(entry)
+            name = key.decode()
+            if name in features:
+                (values,) = _fields(value)
+                record[name] = _value(b"".join(_fields(values)), features[name])
+    except (ValueError, IndexError, StopIteration) as error:
+        raise PipelineError(
+            f"a record of {len(data)} bytes is no tf.train.Example of {sorted(features)} "
+            f"({error}). Delete the shards and run `dvc repro`."
+        ) from error
     return record
 
 
