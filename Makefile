@@ -53,6 +53,7 @@ lock: $(VENV)/installed
 	  --generate-hashes --no-header --no-annotate --extra dev \
 	  --output-file requirements.lock pyproject.toml
 
-# What can be made again; DVC's cache and MLflow's database stay.
+# What can be made again; downloads, DVC's cache and MLflow's database stay.
 clean:
-	rm -rf .work .snakemake reports/assets reports/index.html
+	[ ! -d .work ] || find .work -mindepth 1 -maxdepth 1 ! -name fetch -exec rm -rf {} +
+	rm -rf .snakemake reports/assets reports/index.html

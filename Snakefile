@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# Of `--software-deployment-method apptainer` only; profiles/kubernetes names an image of its own.
+# For Snakemake's linter: nothing runs in it. profiles/kubernetes names an image of its own.
 container: "docker://python:3.11-slim"
 
 

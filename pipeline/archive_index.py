@@ -7,36 +7,39 @@ from which decompression can start anew, is kept in .work for the shard jobs and
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
-import re
+import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pipeline import files, locks, paths
-from pipeline.archive_members import STORED, ZIPPED, Place, Window, inflated, is_gzip, payload
+from pipeline import archive_guard, disk, files, locks, paths
+from pipeline.archive_guard import REMEDY, Guard, Header, check_count, refusing_damage
+from pipeline.archive_members import (
+    STORED,
+    UNPACKED,
+    ZIPPED,
+    Place,
+    Window,
+    inflated,
+    is_gzip,
+    payload,
+)
 from pipeline.errors import PipelineError, Rejected
 
-# A member that claims more than this is refused: no single item of any dataset comes near it.
-MAX_MEMBER_BYTES = 2 * 1024**3
-MAX_MEMBERS = 5_000_000  # Lakh, the largest in files, has 176,581
-MAX_RATIO = (
-    200  # of unpacked to packed; published ones have 1 to 10, silence and text less than 100
-)
-MIN_BOMB_BYTES = 1024**3  # what unpacks to less is no bomb, whatever its ratio
 MAX_NESTING = 3  # zips in zips
 
 _KEPT_FROM_BYTES = 64 * 1024**2  # a smaller tar.gz is decompressed again sooner than looked up
 _MAX_THREADS = 4  # each may hold a few hundred MiB of what a hostile archive unpacks to
-_FORMAT = 1  # of what is kept
+_FORMAT = 2  # of what is kept
 
 _DEFLATED = 8  # a zip's number of the method
 
@@ -79,12 +82,23 @@ def _index(archive: Path, num_bytes: int, modified_ns: int) -> Index:
         lock = folder.with_name(f"{folder.name}.lock")
         with locks.held(lock, f"{archive} is being indexed", wait=True):
             if not folder.is_dir():
-                with files.atomic_directory(folder) as out:
-                    found = _read_gzip(archive, out / "points.gzidx")
-                    (out / "members.json").write_text(json.dumps(found), encoding="utf-8")
-                return found
+                return _read_and_kept(archive, folder)
         kept = json.loads((folder / "members.json").read_text(encoding="utf-8"))
         return {name: Place(*place) for name, place in kept.items()}
+
+
+def _read_and_kept(archive: Path, folder: Path) -> Index:
+    """The index, synced to disk as a whole; those of earlier versions of the archive go."""
+    with files.atomic_directory(folder) as out:
+        found = _read_gzip(archive, out / "points.gzidx")
+        with open(out / "points.gzidx", "rb") as points:
+            os.fsync(points.fileno())
+        with files.atomic_open(out / "members.json", "w") as file:
+            json.dump(found, file)
+    for other in folder.parent.glob(f"{glob.escape(archive.name)}-*-index"):
+        if other != folder:
+            shutil.rmtree(other)
+    return found
 
 
 def _read_gzip(archive: Path, points: Path | None) -> Index:
@@ -110,7 +124,7 @@ def _kept(archive: Path, what: str) -> Path:
 
 
 def _members(file: IO[bytes], archive: Path, num_packed: int) -> Iterator[tuple[str, Place]]:
-    guard = _Guard(archive, num_packed)
+    guard = Guard(archive, num_packed)
     if not _is_tar(file) and zipfile.is_zipfile(cast(Any, file)):
         found = _zip_members(file, archive.name, 0)
     else:
@@ -121,7 +135,7 @@ def _members(file: IO[bytes], archive: Path, num_packed: int) -> Iterator[tuple[
 def _descended(
     found: Iterator[tuple[str, Place]],
     file: IO[bytes],
-    guard: _Guard,
+    guard: Guard,
     archive: Path,
     prefix: str,
     depth: int,
@@ -156,14 +170,16 @@ def _opened_inner(
         return place.container, nullcontext(file), payload(file, place, name)
     target = _kept(archive, "inner") / hashlib.sha256(name.encode()).hexdigest()[:16]
     if not target.is_file():
+        disk.require(paths.WORK, place.num_bytes, f"unpacking {name}")
         with files.atomic_open(target) as out:
             for chunk in inflated(file, name, place):
                 out.write(chunk)
-    return str(target), open(target, "rb"), 0
+    return f"{UNPACKED}{target.relative_to(paths.WORK)}", open(target, "rb"), 0
 
 
 def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[str, Place]]:
     """The members of a zip that begins `start` bytes into its container."""
+    check_count(file, container)
     with zipfile.ZipFile(file) as zipped:
         infos = [info for info in zipped.infolist() if not info.is_dir()]
     num_bytes = file.seek(0, os.SEEK_END)
@@ -172,16 +188,16 @@ def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[
         if info.header_offset < end:
             raise PipelineError(
                 f"{container}: the members {previous!r} and {info.filename!r} overlap, as in a "
-                f"zip bomb. {_REMEDY}"
+                f"zip bomb. {REMEDY}"
             )
         end, previous = info.header_offset + 30 + info.compress_size, info.filename
         if end > num_bytes:
             raise zipfile.BadZipFile(f"{info.filename!r} ends behind byte {num_bytes}, the last")
     for info in infos:
         if info.flag_bits & 1:
-            raise PipelineError(f"{container}: {info.filename!r} is encrypted. {_REMEDY}")
+            raise PipelineError(f"{container}: {info.filename!r} is encrypted. {REMEDY}")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise PipelineError(f"{container}: {info.filename!r} is a link. {_REMEDY}")
+            raise PipelineError(f"{container}: {info.filename!r} is a link. {REMEDY}")
         if info.compress_type not in (0, _DEFLATED):
             raise PipelineError(
                 f"{container}: {info.filename!r} is compressed by method {info.compress_type}; "
@@ -213,11 +229,13 @@ def _is_tar(file: IO[bytes]) -> bool:
 
 def _tar_members(file: IO[bytes], container: str) -> Iterator[tuple[str, Place]]:
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
-        for info in tar:
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as tar:
+        for number, info in enumerate(tar):
+            if number > 2 * archive_guard.MAX_MEMBERS:
+                raise PipelineError(f"{container} has more than {number} members. {REMEDY}")
             if not (info.isdir() or info.isreg()) or info.issparse():
                 raise PipelineError(
-                    f"{container}: {info.name!r} is a link, a device or a sparse file. {_REMEDY}"
+                    f"{container}: {info.name!r} is a link, a device or a sparse file. {REMEDY}"
                 )
             if info.isreg():
                 place = Place(container, STORED, info.offset_data, info.size, info.size)
@@ -229,17 +247,6 @@ def _tar_members(file: IO[bytes], container: str) -> Iterator[tuple[str, Place]]
             raise tarfile.ReadError(f"it ends, or is damaged, at byte {tar.offset}")
 
 
-class _Header(tarfile.TarInfo):
-    """Reads no more than this of a header that extends another: long names, pax attributes."""
-
-    MAX_BYTES = 1 << 20
-
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if not (self.isfile() or self.isdir()) and self.size > self.MAX_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size} bytes at byte {self.offset}")
-        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
-
-
 def _text(name: str) -> str:
     """A name whose bytes are no UTF-8 is read as Latin-1, which all bytes are."""
     try:
@@ -247,62 +254,3 @@ def _text(name: str) -> str:
     except UnicodeEncodeError:
         return name.encode(errors="surrogateescape").decode("latin-1")
     return name
-
-
-class _Guard:
-    """What a member may be named, and how much all may unpack to."""
-
-    def __init__(self, archive: Path, num_packed: int) -> None:
-        self._archive = archive
-        self._limit = max(MIN_BOMB_BYTES, MAX_RATIO * num_packed)
-        self._names: set[str] = set()
-        self._total = 0
-
-    def check(self, name: str, full_name: str, num_bytes: int) -> None:
-        self._total += num_bytes
-        if _LEAVES.search(name):
-            self._refuse(full_name, "points outside the archive")
-        if full_name in self._names:
-            self._refuse(full_name, "is there twice")
-        if not 0 <= num_bytes <= MAX_MEMBER_BYTES and not name.lower().endswith(".zip"):
-            self._refuse(full_name, f"claims {num_bytes} bytes of at most {MAX_MEMBER_BYTES}")
-        if self._total > self._limit:
-            self._refuse(full_name, f"brings it to {self._total} bytes unpacked, as in a bomb")
-        self._names.add(full_name)
-        if len(self._names) > MAX_MEMBERS:
-            self._refuse(full_name, f"is one more than {MAX_MEMBERS} files")
-
-    def _refuse(self, name: str, problem: str) -> None:
-        raise PipelineError(f"{self._archive}: its member {name!r} {problem}. {_REMEDY}")
-
-
-_REMEDY = "Do not use this archive; get it from its publisher."
-# "..", an absolute path, a drive letter, a NUL; with either kind of slash.
-_LEAVES = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|\0")
-
-
-@contextmanager
-def refusing_damage(archive: Path) -> Iterator[None]:
-    """Says of an archive that is cut off, damaged, or none at all what it is."""
-    try:
-        yield
-    except Rejected:  # of one member
-        raise
-    except _DAMAGE as error:
-        raise PipelineError(
-            f"{archive} is damaged, or neither a zip nor a tar(.gz) archive ({error}). Delete it "
-            "and run `dvc repro` to fetch it again."
-        ) from error
-
-
-# zipfile raises the IndexError for an empty name; rapidgzip the last two for what C++ throws.
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    IndexError,
-    RuntimeError,
-    ValueError,
-)

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 from pipeline.errors import Rejected
 
 STORED, ZIPPED = "stored", "zipped"
+UNPACKED = ".work!"  # in front of a container that lies there: an inner zip that was compressed
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CHUNK_BYTES = 1 << 20
 
@@ -21,7 +22,7 @@ class Place(NamedTuple):
     """Where the bytes of a member are.
 
     Attributes:
-      container: the file, relative to the directory of the archive, or absolute.
+      container: the file, relative to the directory of the archive; behind UNPACKED, to .work.
       kind: STORED, bytes as they are; ZIPPED, behind a local header of a zip.
       offset: in the container, decompressed if that is a .gz.
       num_stored: bytes there, without the header.
@@ -64,17 +65,17 @@ def inflated(file: IO[bytes], name: str, place: Place) -> Iterator[bytes]:
             raise _damaged(name, f"{len(data)} of {place.num_bytes} bytes are there")
         yield data
         return
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    packed, produced = file.read(place.num_stored), 0
-    while True:
+    inflate, num_left, produced = zlib.decompressobj(-zlib.MAX_WBITS), place.num_stored, 0
+    while not inflate.eof and produced <= place.num_bytes:
+        packed = inflate.unconsumed_tail or file.read(min(_CHUNK_BYTES, num_left))
+        num_left -= 0 if inflate.unconsumed_tail else len(packed)
         try:
             data = inflate.decompress(packed, min(_CHUNK_BYTES, place.num_bytes - produced + 1))
         except zlib.error as error:
             raise _damaged(name, str(error)) from None
-        produced += len(data)
-        packed = inflate.unconsumed_tail
-        if produced > place.num_bytes or (not data and not packed):
+        if not packed and not data:
             break
+        produced += len(data)
         yield data
     if produced != place.num_bytes or not inflate.eof:
         raise _damaged(name, f"{produced} of {place.num_bytes} bytes came out")

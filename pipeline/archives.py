@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from pipeline import archive_index
-from pipeline.archive_members import Place, content, is_gzip
-from pipeline.errors import PipelineError, Rejected
+from pipeline import archive_index, paths
+from pipeline.archive_guard import refusing_damage
+from pipeline.archive_members import UNPACKED, Place, content, is_gzip
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 
 
 def members(archive: Path) -> Iterator[str]:
@@ -43,18 +44,15 @@ def read(raw: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
                 yield locator, reader.read(locator, places[locator])
 
 
-def read_text(raw: Path, locator: str, encoding: str = "utf-8") -> str:
-    """One member as text.
+def read_one(raw: Path, locator: str) -> bytes:
+    """One member that must be there, as a dataset's table.
 
     Raises:
       PipelineError: it is not there, or damaged.
     """
     for _, data in read(raw, [locator]):
-        return data.decode(encoding)
-    raise PipelineError(
-        f"{raw} has no member {locator!r}, or it is damaged. Delete the archive, and run "
-        "`dvc repro`."
-    )
+        return data
+    raise PipelineError(f"{raw} has no member {locator!r}, or it is damaged. {FETCH_AGAIN}")
 
 
 def places_of(raw: Path, locators: Iterable[str]) -> dict[str, Place]:
@@ -97,12 +95,18 @@ class Reader:
           PipelineError: the container is damaged as a whole.
         """
         if self._last[0] != locator:  # the tunes of a book ask for it one after another
-            path = self._raw / place.container
-            with archive_index.refusing_damage(path):
+            path = _path(self._raw, place.container)
+            with refusing_damage(path):
                 if place.container not in self._files:
                     self._files[place.container] = _opened(path)
                 self._last = (locator, content(self._files[place.container], locator, place))
         return self._last[1]
+
+
+def _path(raw: Path, container: str) -> Path:
+    if container.startswith(UNPACKED):
+        return paths.WORK / container.removeprefix(UNPACKED)
+    return raw / container
 
 
 def _opened(path: Path) -> IO[bytes]:

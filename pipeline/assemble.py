@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def main(
     settings: params.Params,
     name: str,
     built: Path,
-    parts: list[str],
+    sidecars: dict[str, Any],
+    dropped: dict[str, str],
     rejected: list[tuple[str, Rejected]],
 ) -> None:
     """Links the shards into a fresh TFDS directory and describes them.
@@ -29,13 +31,10 @@ def main(
       settings: params.yaml.
       name: of the corpus.
       built: holds what the jobs left of each part.
-      parts: their names; others that `built` may hold are of earlier plans.
+      sidecars: by part; others that `built` may hold are of earlier plans.
+      dropped: duplicates, each with the input that stays in place of it.
       rejected: what the catalogue itself refused.
     """
-    sidecars = {part: files.read_json(shard_files.sidecar_path(built, part)) for part in parts}
-    dropped = {}
-    if settings.corpus_options(name).drop_duplicates:
-        dropped = shard_files.duplicates(sidecars)
     rows = [list(row) for s in sidecars.values() for row in s["rejected"]]
     rows += [[key, problem.reason, problem.detail] for key, problem in rejected]
     rows += [[key, "duplicate", f"it sounds the same as {first}"] for key, first in dropped.items()]
@@ -44,18 +43,15 @@ def main(
     ]
     held = {split: _held(sidecars, split, dropped) for split in SPLITS}
     _check_not_empty(name, held, rows)
-    with files.atomic_directory(paths.shards(name)) as out:
-        for part in parts:
-            shard_files.leave_out(built, part, sidecars[part], dropped)
-        shards = [
-            (
-                shard_files.shard_path(built, part, split),
-                out / f"{name}-{split}.tfrecord-{index:05d}-of-{len(parts_held):05d}",
-            )
-            for split, parts_held in held.items()
-            for index, part in enumerate(parts_held)
+    with ThreadPoolExecutor() as pool:  # the kernel copies
+        cuts = [
+            pool.submit(shard_files.leave_out, built, p, s, dropped) for p, s in sidecars.items()
         ]
-        disk.share(shards, f"corpora.{name}")
+        for cut in cuts:
+            cut.result()
+    files.clear_leftovers(paths.shards(name))
+    with files.atomic_directory(paths.shards(name)) as out:
+        _link(name, built, held, out)
         _write_rejected(out / "rejected.tsv", rows)
         corpus = _describe(settings, name, held, rows, repaired)
         files.write_json(out / "corpus.json", corpus)
@@ -63,6 +59,20 @@ def main(
         _write_tfds_metadata(out, corpus)
         if corpus["options"].get("magenta_records"):
             _write_magenta_records(out, corpus)
+
+
+def _link(name: str, built: Path, held: dict[str, Held], out: Path) -> None:
+    """Gives the shards that hold anything their places among those of their split."""
+    targets, sizes = [], []
+    for split, parts in held.items():
+        for index, (part, inputs) in enumerate(parts.items()):
+            target = out / f"{name}-{split}.tfrecord-{index:05d}-of-{len(parts):05d}"
+            targets.append((shard_files.shard_path(built, part, split), target))
+            sizes.append(sum(shard_files.framed(records) for records in inputs))
+    disk.share(targets, f"corpora.{name}")
+    for (_, target), num_bytes in zip(targets, sizes, strict=True):
+        if target.stat().st_size != num_bytes:  # a job of a killed run can outlive it
+            raise PipelineError(f"{target.name} changed while it was assembled. Run it again.")
 
 
 Held = dict[str, list[list[int]]]  # part -> for each input kept, the bytes of its records

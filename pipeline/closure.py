@@ -22,6 +22,7 @@ HARMLESS = frozenset(
         "closure",
         "cluster",
         "codecs/base",
+        "__init__",
         "console",
         "datasets/base",
         "errors",
@@ -45,7 +46,7 @@ def closure(modules: Iterable[str]) -> set[str]:
       modules: dotted names, e.g. "pipeline.shard".
 
     Returns:
-      Paths relative to the repository, e.g. "pipeline/files.py"; packages' __init__.py left out.
+      Paths relative to the repository, e.g. "pipeline/files.py"; empty __init__.py left out.
     """
     found: set[str] = set()
     waiting = list(modules)
@@ -55,7 +56,7 @@ def closure(modules: Iterable[str]) -> set[str]:
             continue
         found.add(path)
         waiting.extend(imports(path))
-    return {path for path in found if not path.endswith("__init__.py")}
+    return {path for path in found if (_ROOT / path).stat().st_size}
 
 
 @cache

@@ -13,12 +13,13 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 
 _FICLONE = 0x40049409  # linux/fs.h: the target shares the source's blocks until one is written
+_CHANGE_MODE = "Change the owner or the mode of the file or its directory"
 _SENTENCES = {
     errno.ENOSPC: "the disk is full. Free some of it",
     errno.EDQUOT: "the disk quota is used up. Free some of it",
     errno.EROFS: "the file system is read-only. Make it writable",
-    errno.EACCES: "permission is denied. Change the owner or the mode of its directory",
-    errno.EPERM: "the operation is not permitted. Change the owner or the mode of its directory",
+    errno.EACCES: f"permission is denied. {_CHANGE_MODE}",
+    errno.EPERM: f"the operation is not permitted. {_CHANGE_MODE}",
     errno.EFBIG: "the file is too large for its file system or its limits. Raise them, or move it",
     errno.EIO: "the disk fails to read or write. Check it",
 }
@@ -42,7 +43,10 @@ def require(directory: Path, num_bytes: int, what: str) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turns what a disk refuses into one sentence.
+    """Turns what a disk refuses, to a reader or a writer, into one sentence.
+
+    Args:
+      what: what could not be done; the file is named behind it.
 
     Raises:
       PipelineError: in place of an OSError about space, permission or failure of a disk.

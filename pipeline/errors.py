@@ -1,5 +1,11 @@
 """The two ways in which something can be wrong: the user's mistake, and a bad input file."""
 
+# A finished download has up to three traces; one alone that stays would bring it back.
+FETCH_AGAIN = (
+    "Delete the file in data/raw and, where they are, its second name in .work/fetch and its "
+    "entry in data/checksums.json, then run `dvc repro`."
+)
+
 
 class PipelineError(Exception):
     """A user's mistake or a broken contract; its text is one sentence that ends in the remedy.

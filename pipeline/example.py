@@ -86,7 +86,7 @@ class Example:
         return digest.hexdigest()
 
 
-_MAX_ONSET_MS = 2.0**30  # twelve days
+_MAX_ONSET_MS = 2.0**30 - 1  # twelve days
 
 
 def _heard(notes: NoteTable) -> np.ndarray:

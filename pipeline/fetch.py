@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline import console, disk, files, locks, params, paths, registry
+from pipeline import archive_guard, console, disk, files, locks, params, paths, registry
 from pipeline.datasets.base import Dataset, Source
 from pipeline.errors import PipelineError
 from pipeline.network import checksums, download
 from pipeline.network.checksums import Facts
 from pipeline.network.download import Wanted
-from pipeline.network.origin import Origin
+from pipeline.network.origin import Origin, public
 
 
 def main(name: str) -> None:
@@ -25,7 +25,7 @@ def main(name: str) -> None:
     source = settings.source(name)
     raw, work = paths.raw(name), paths.work("fetch", name)
     with (
-        disk.explained(f"datasets.{name} could not be written"),
+        disk.explained(f"datasets.{name} could not be fetched"),
         locks.held(work / "lock", f"datasets.{name} is being fetched"),
     ):
         _clear_leftovers(raw)
@@ -114,6 +114,11 @@ def _fetch_local(
             f"{where}: {missing[0]} is not there; needed are "
             f"{', '.join(s.file for s in published)}. Put them into one directory and name it."
         )
+    if unnamable := [file for file in here if "!" in file]:
+        raise PipelineError(
+            f"{where}: {unnamable[0]} has an exclamation mark in its name, which stands between an "
+            "archive and its member. Rename it."
+        )
     disk.clone([(path, out / file) for file, path in here.items()], f"datasets.{dataset.name}")
     known = [s for s in published if s.file in here]
     return {s.file: checksums.verify(dataset.name, s, out / s.file) for s in known}
@@ -133,20 +138,39 @@ def _candidates(dataset: Dataset, published: tuple[Source, ...], source: Path) -
 def _pack(directory: Path, archive: Path) -> None:
     """Packs a directory's files in the order of their names; fixed dates, so equal bytes."""
     names = sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file())
+    sizes = {name: _packable_bytes(directory, name) for name in names}
     with files.atomic_open(archive) as file, zipfile.ZipFile(file, "w") as zipped:
         for name in console.progress(names, f"packing {directory.name}"):
             info = zipfile.ZipInfo(name)
             info.compress_type = zipfile.ZIP_DEFLATED
+            info.file_size = sizes[name]  # from which zipfile sees whether 32 bits hold it
             with open(directory / name, "rb") as source, zipped.open(info, "w") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
 
 
+def _packable_bytes(directory: Path, name: str) -> int:
+    """The size of a file that an archive can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise PipelineError(
+            f"{directory}: the name of the file {name!r} is not UTF-8. Rename it."
+        ) from None
+    num_bytes, limit = (directory / name).stat().st_size, archive_guard.MAX_MEMBER_BYTES
+    if num_bytes > limit:
+        raise PipelineError(
+            f"{directory / name} has {num_bytes} bytes, and {limit} are the most that one file may "
+            "have. Take it out of that directory, or divide it."
+        )
+    return num_bytes
+
+
 def _public(source: str) -> str:
     """The source without what differs by machine or is secret: an absolute path, a password."""
-    if "://" in source:
-        parts = urlsplit(source)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-    return "own files" if Path(source).is_absolute() else source
+    protocols = {link.partition("://")[0] for link in source.split("::") if "://" in link}
+    if protocols & {"file", "local"} or Path(source).is_absolute():
+        return "own files"
+    return public(source) if protocols else source
 
 
 def _manifest(

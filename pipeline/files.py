@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -51,6 +52,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Removes what killed processes had begun to put in the place of `path`.
+
+    Only where a lock says that no other process is at it.
+    """
+    for leftover in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.part")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def sha256_file(path: Path) -> str:

@@ -57,10 +57,13 @@ class CorpusOptions(Options):
     validation_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
     test_share: float = Field(ge=0, lt=0.5, description="of the groups, not of the examples")
     num_shards: int = Field(
-        ge=1, le=99_999, description="jobs, each of which leaves one TFRecord file a split"
+        ge=1,
+        le=99_999,
+        description="jobs; each leaves a TFRecord file of every split it holds examples of",
     )
     drop_duplicates: bool = Field(
-        description="of inputs that sound the same, note for note, only the first by key is kept"
+        description="of inputs with the same onsets, pitches and drums (or the same samples, or "
+        "pixels) only the first by key is kept"
     )
     options: Block = Field(description="of the codec")
 

@@ -46,7 +46,10 @@ def report(stage: str, item: str) -> Path:
 
 
 def work(stage: str, item: str) -> Path:
-    """What a stage may leave behind half-done; safe to delete, never a DVC out."""
+    """What a stage may leave behind half-done, never a DVC out.
+
+    Safe to delete; but without .work/fetch, a fetch that runs again downloads again.
+    """
     return WORK / stage / item
 
 

@@ -35,7 +35,7 @@ def split_of(entry: Entry, options: CorpusOptions) -> str:
 
 
 def sorted_out(
-    catalogue: Iterable[Entry | tuple[str, Exception]],
+    catalogue: Iterable[Entry | tuple[str, Rejected]],
 ) -> tuple[list[Entry], list[tuple[str, Rejected]]]:
     """Entries, and what the catalogue rejects itself."""
     entries, rejected = [], []
@@ -43,9 +43,7 @@ def sorted_out(
         if isinstance(item, Entry):
             entries.append(item)
         else:
-            key, problem = item
-            assert isinstance(problem, Rejected)
-            rejected.append((key, problem))
+            rejected.append(item)
     return entries, rejected
 
 

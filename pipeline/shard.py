@@ -32,11 +32,24 @@ def main(name: str) -> None:
     settings = params.load()
     work = paths.work("shard", name)
     what = f"corpora.{name}"
-    with locks.held(work / "lock", f"{what} is being sharded") as lock, disk.explained(what):
+    with disk.explained(what), locks.held(work / "lock", f"{what} is being sharded") as lock:
         parts, rejected = _plan(settings, name, work)
-        shard_files.remove_damaged(work / "shards", parts)
+        sidecars, dropped = _built(work, parts, lock)
+        assemble.main(settings, name, work / "shards", sidecars, dropped, rejected)
+
+
+def _built(
+    work: Path, parts: list[str], lock: IO[str]
+) -> tuple[dict[str, shard_files.Sidecar], dict[str, str]]:
+    """Runs the jobs that are needed; gives the parts' sidecars, and the duplicates among them."""
+    shards = work / "shards"
+    shard_files.remove_damaged(shards, parts)
+    while True:
         _fan_out(work, parts, lock)
-        assemble.main(settings, name, work / "shards", parts, rejected)
+        sidecars = {part: files.read_json(shard_files.sidecar_path(shards, part)) for part in parts}
+        dropped = shard_files.duplicates(sidecars)
+        if not shard_files.remove_other_cuts(shards, sidecars, dropped):
+            return sidecars, dropped
 
 
 def _plan(

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from pipeline import archive_index, archives, paths
+from pipeline import archive_guard, archive_index, archives, paths
 from pipeline.errors import PipelineError
 
 CONTENTS = {"a/1.mid": b"one", "a/2.mid": b"two" * 1000, "b/3.mid": b""}
@@ -56,7 +56,7 @@ def test_members_and_their_bytes(raw, file):
 def test_several_archives_at_once(raw):
     wanted = {"x.zip!a/1.mid", "x.tar!a/1.mid"}
     assert set(dict(archives.read(raw, wanted))) == wanted
-    assert archives.read_text(raw, "x.zip!a/1.mid") == "one"
+    assert archives.read_one(raw, "x.zip!a/1.mid") == b"one"
 
 
 @pytest.mark.parametrize("file", ["x.zip", "x.tar.gz"])
@@ -64,7 +64,7 @@ def test_a_missing_member_is_left_out(raw, file):
     found = dict(archives.read(raw, [f"{file}!a/9.mid", f"{file}!a/1.mid"]))
     assert found == {f"{file}!a/1.mid": b"one"}
     with pytest.raises(PipelineError, match="has no member"):
-        archives.read_text(raw, f"{file}!a/9.mid")
+        archives.read_one(raw, f"{file}!a/9.mid")
 
 
 def test_a_current_directory_in_front_is_no_part_of_a_name(tmp_path):
@@ -104,7 +104,7 @@ def test_a_zip64_and_one_behind_other_bytes_are_read(tmp_path):
     with zipfile.ZipFile(buffer, "w") as zipped, zipped.open("a.mid", "w", force_zip64=True) as f:
         f.write(b"one")
     (tmp_path / "x.zip").write_bytes(b"#!self-extracting\n" + buffer.getvalue())
-    assert archives.read_text(tmp_path, "x.zip!a.mid") == "one"
+    assert archives.read_one(tmp_path, "x.zip!a.mid") == b"one"
 
 
 def test_a_large_gz_is_indexed_once_and_read_from_its_points(tmp_path, work, monkeypatch):
@@ -126,21 +126,47 @@ def test_a_large_gz_is_indexed_once_and_read_from_its_points(tmp_path, work, mon
 
 @pytest.mark.parametrize("file", ["x.zip", "x.tar", "x.tar.gz"])
 def test_an_absurd_size_is_refused(raw, file, monkeypatch):
-    monkeypatch.setattr(archive_index, "MAX_MEMBER_BYTES", 100)
+    monkeypatch.setattr(archive_guard, "MAX_MEMBER_BYTES", 100)
     with pytest.raises(PipelineError, match=r"'a/2.mid' claims 3000 bytes"):
         list(archives.members(raw / file))
 
 
 @pytest.mark.parametrize("file", ["x.zip", "x.tar.gz"])
 def test_too_many_members_are_refused(raw, file, monkeypatch):
-    monkeypatch.setattr(archive_index, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(archive_guard, "MAX_MEMBERS", 2)
     with pytest.raises(PipelineError, match=r"'b/3.mid' is one more than 2 files"):
         list(archives.members(raw / file))
 
 
+def test_too_many_directories_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_guard, "MAX_MEMBERS", 2)
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for index in range(6):
+            _add(tar, f"d{index}", kind=tarfile.DIRTYPE)
+    with pytest.raises(PipelineError, match="more than 5 members"):
+        list(archives.members(tmp_path / "x.tar"))
+
+
+def test_a_zip_that_lists_too_many_is_refused_before_it_is_read(raw, monkeypatch):
+    monkeypatch.setattr(archive_guard, "MAX_MEMBERS", 1)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(PipelineError, match="lists more than 2 members"):
+        list(archives.members(raw / "x.zip"))
+
+
+@pytest.mark.parametrize("size", [-512, 1 << 33])
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_header_that_asks_for_all_memory_is_refused(tmp_path, size, kind):
+    info = tarfile.TarInfo("evil")
+    info.type, info.size = kind, size
+    (tmp_path / "x.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(PipelineError, match=f"a header of {size} bytes"):
+        list(archives.members(tmp_path / "x.tar"))
+
+
 @pytest.mark.parametrize("file", ["x.zip", "x.tar.gz"])
 def test_a_bomb_is_refused(tmp_path, file, monkeypatch):
-    monkeypatch.setattr(archive_index, "MIN_BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(archive_guard, "MIN_BOMB_BYTES", 1 << 20)
     zeros = bytes(1 << 22)
     if file == "x.zip":
         (tmp_path / file).write_bytes(_zip({"a": b"1", "zeros": zeros}))

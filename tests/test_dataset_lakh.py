@@ -332,7 +332,7 @@ def test_archives_of_equal_members_are_equal_and_read_back(write, tmp_path):
     write(tmp_path / "y", (item for item in sorted(members.items())))
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
     assert sorted(archives.members(tmp_path / "x")) == sorted(members)
-    assert archives.read_text(tmp_path, "x!b/é.txt") == "2"
+    assert archives.read_one(tmp_path, "x!b/é.txt") == b"2"
     with pytest.raises(PipelineError, match="must ascend"):
         write(tmp_path / "z", iter(members.items()))
     assert not (tmp_path / "z").exists()

@@ -3,15 +3,17 @@
 import hashlib
 import io
 import json
+import re
 
 import pretty_midi
 import pytest
 
 from pipeline import archives
+from pipeline.datasets import _lakh_tables
 from pipeline.datasets._note_filters import NoteFilters
 from pipeline.datasets.base import Entry
 from pipeline.datasets.lakh import DATASET, LakhOptions
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, lakh
 
 OFF = dict.fromkeys(["genres", *NoteFilters.model_fields])
@@ -178,7 +180,7 @@ DEEP = "[" * 100_000
 )  # fmt: skip
 def test_scores_that_are_not_the_published_ones_stop_with_a_remedy(scores, tmp_path):
     labels = f"{SONGS[0]}\tJazz\n"
-    with pytest.raises(PipelineError, match="dvc repro"):
+    with pytest.raises(PipelineError, match=re.escape(FETCH_AGAIN)):
         published(tmp_path, OPTIONS, [(SONGS[0], MD5S[0])], scores, labels)
 
 
@@ -192,9 +194,27 @@ def test_some_wrong_scores_are_counted(tmp_path):
     assert list(items) == sorted(items)
 
 
+@pytest.mark.parametrize("labels", [("a.cls", "b.cls"), ()])
+def test_a_zip_of_other_than_one_table_stops_with_a_remedy(labels, tmp_path):
+    _archives.write_zip(tmp_path / FILES[2], dict.fromkeys(labels, b""))
+    with pytest.raises(
+        PipelineError, match=rf"{len(labels)} \.cls files.*{re.escape(FETCH_AGAIN)}"
+    ):
+        _lakh_tables.genres(tmp_path, "tagtraum_cd2c")
+
+
+def test_a_damaged_table_of_genres_is_not_taken_for_an_empty_one(tmp_path):
+    _archives.write_zip(tmp_path / FILES[2], {"a.cls": f"{SONGS[0]}\tJazz\n".encode()})
+    packed = bytearray((tmp_path / FILES[2]).read_bytes())
+    packed[30 + len("a.cls")] ^= 0xFF  # the first byte behind the local header
+    (tmp_path / FILES[2]).write_bytes(packed)
+    with pytest.raises(PipelineError, match="damaged"):
+        _lakh_tables.genres(tmp_path, "tagtraum_cd2c")
+
+
 def test_a_page_instead_of_genres_stops_with_a_remedy(tmp_path):
     page = "<html>\n<p>Not\tFound</p>\n</html>\n"
-    with pytest.raises(PipelineError, match="3 of 3 rows are malformed"):
+    with pytest.raises(PipelineError, match=f"3 of 3 rows are malformed.*{re.escape(FETCH_AGAIN)}"):
         published(tmp_path, OPTIONS, [], {SONGS[0]: {MD5S[0]: 0.9}}, page)
 
 
@@ -334,5 +354,5 @@ def test_the_miniature_is_as_published_for_every_option(subset, genre_source, tm
     assert num_unmatched == (0 if subset == "lmd_matched" else 11)  # every fourth of 42
     num_genres = {None: 0, "tagtraum_cd2c": 6, "masd": 6}.get(genre_source, 5)  # Rock, Pop are one
     assert len({e.attributes["genre"] for e in entries} - {None}) == num_genres
-    readme = archives.read_text(tmp_path, f"{subset}.tar.gz!{subset}/README")
+    readme = archives.read_one(tmp_path, f"{subset}.tar.gz!{subset}/README").decode()
     assert f"the published layout of {subset}." in readme

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 import wave
 
@@ -11,7 +12,7 @@ import pytest
 from pipeline import archives
 from pipeline.datasets.base import Entry
 from pipeline.datasets.nsynth import DATASET, NSynthOptions
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, nsynth
 
 FILTERS = ("families", "instrument_sources", "min_pitch", "max_pitch", "velocities")
@@ -245,7 +246,7 @@ def test_gansynth_takes_its_own_split_and_counts_the_rest(tmp_path):
 )  # fmt: skip
 def test_a_wrong_table_of_gansynths_splits_stops_with_a_remedy(splits, tmp_path):
     published(tmp_path, note("reed_acoustic_001", 60), splits)
-    with pytest.raises(PipelineError, match="dvc repro"):
+    with pytest.raises(PipelineError, match=re.escape(FETCH_AGAIN)):
         list(DATASET.catalogue(tmp_path, GANSYNTH))
 
 
@@ -311,7 +312,14 @@ def test_a_note_in_two_archives_is_counted(tmp_path):
 )  # fmt: skip
 def test_examples_that_are_not_json_stop_with_a_remedy(text, tmp_path):
     published(tmp_path, text)
-    with pytest.raises(PipelineError, match="dvc repro"):
+    with pytest.raises(PipelineError, match=re.escape(FETCH_AGAIN)):
+        list(DATASET.catalogue(tmp_path, OPTIONS))
+
+
+def test_an_archive_without_examples_stops_with_its_name(tmp_path):
+    published(tmp_path, note("reed_acoustic_001", 60))
+    _archives.write_tar_gz(tmp_path / "nsynth-valid.jsonwav.tar.gz", {"README": b""})
+    with pytest.raises(PipelineError, match=r"nsynth-valid/examples\.json"):
         list(DATASET.catalogue(tmp_path, OPTIONS))
 
 

@@ -260,6 +260,14 @@ def test_redirects_are_followed_to_the_web_only(site, tmp_path):
         fetch(tmp_path / "c", site.url("/c"))
 
 
+def test_a_redirect_from_https_to_http_is_refused(secure, site, tmp_path, monkeypatch, certificate):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    site.answers["/file"] = lambda r: r.refuse(302, Location=site.url("/b?token=secret"))
+    with pytest.raises(PipelineError, match="from https to http://127") as raised:
+        fetch(tmp_path, secure)
+    assert "secret" not in str(raised.value)
+
+
 # What is cut
 
 
@@ -425,6 +433,22 @@ def test_ranges_that_are_promised_but_not_given(site, tmp_path, parallel):
     assert fetch(tmp_path, site.url()) == DATA
 
 
+@pytest.mark.parametrize("is_probe", [True, False])
+def test_a_node_that_knows_no_ranges_costs_nothing(site, tmp_path, slept, is_probe):
+    """Two of three nodes behind a balancer; what came before is kept."""
+    cuts, refusals = iter([300_000, 10**9]), iter([False] * is_probe + [True, True])
+
+    def answer(request):
+        if request.is_probe == is_probe and (is_probe or slept) and next(refusals, False):
+            return request.give(ranges=False, cut_at=0)
+        return request.give(cut_at=None if request.is_probe else next(cuts))
+
+    site.answers["/file"] = answer
+    assert fetch(tmp_path, site.url(), num_bytes=len(DATA)) == DATA
+    assert site.log[-1] == ("/file", f"bytes=300000-{len(DATA) - 1}")
+    assert len(slept) == 3
+
+
 def test_a_range_that_was_not_asked_for_is_refused(site, tmp_path):
     def answer(request):
         if not request.is_probe:
@@ -541,11 +565,26 @@ def test_a_resumed_part_that_is_wrong_gets_one_fresh_start(site, tmp_path, capsy
     assert "It starts over" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:port/x", "nonsense://x/y", "http:///x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1:port/x", "nonsense://x/y", "http:///x", "https://a..b/"),
+        *("http://me:secret@127.0.0.1/x", "http://127.0.0.1/x y?secret", "http://127.0.0.1/é"),
+    ],
+)
 def test_a_url_that_is_none(tmp_path, url, slept):
-    with pytest.raises(PipelineError, match="could not be downloaded"):
+    with pytest.raises(PipelineError, match="could not be downloaded") as raised:
         fetch(tmp_path, url)
+    assert "secret" not in str(raised.value)
     assert slept == []
+
+
+def test_an_error_shows_no_secret_of_a_url(site, tmp_path):
+    site.answers["/a?token=secret"] = lambda r: r.refuse(403)
+    for num_bytes in (None, 5):  # asked for by the announcement, or by the transfer
+        with pytest.raises(PipelineError, match="/a: HTTP 403") as raised:
+            fetch(tmp_path, site.url("/a?token=secret"), num_bytes=num_bytes)
+        assert "secret" not in str(raised.value)
 
 
 # Recorded on first use
@@ -570,6 +609,21 @@ def test_the_first_download_is_recorded_and_verified_ever_after(site, tmp_path):
     assert fetch(tmp_path, site.url(), checksum=None) == OTHER
     assert site.num_served <= 2  # accepted, not fetched again
     assert set(files.read_json(lock)) == {"x", "y"}
+
+
+def test_what_only_differs_from_the_record_is_kept(site, tmp_path):
+    fetch(tmp_path, site.url(), checksum=None)
+    lock = paths.ROOT / "data" / "checksums.json"
+    recorded = files.read_json(lock)
+    recorded["x"]["x.zip"]["sha256"] = "0" * 64
+    files.write_json(lock, recorded)
+    site.start_count()
+    with pytest.raises(PipelineError, match=r"delete x: x\.zip from .* again, delete .*x\.zip"):
+        fetch(tmp_path, site.url(), checksum=None)
+    assert names(tmp_path) == ["x.zip"]
+    lock.unlink()
+    assert fetch(tmp_path, site.url(), checksum=None) == DATA  # accepted
+    assert site.log == []
 
 
 def test_another_size_than_recorded(site, tmp_path):
@@ -939,6 +993,17 @@ def test_at_most_a_mebibyte_is_not_yet_in_the_journal(tmp_path):
             writer.add(bytes(100_000))
             assert num_added - Part(tmp_path / "p").num_done < 1 << 20
     assert Part(tmp_path / "p").num_done == num_added
+
+
+def test_a_journal_that_the_disk_cuts_short_is_an_error(tmp_path, monkeypatch):
+    part, write = Part(tmp_path / "p"), os.write
+    part.open(about(10), keep=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:2]))
+        with pytest.raises(OSError, match=r"No space left.*p\.jsonl"):
+            part.write(0, b"12345")
+    part.close()
+    assert Part(tmp_path / "p").num_done == 0
 
 
 def test_a_closed_part_takes_no_more(tmp_path):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,7 +150,9 @@ def test_a_url_of_the_folder_or_of_the_file(stage, site, end):
 
 def test_the_manifest_holds_no_password_and_no_place_of_this_machine():
     assert fetch._public("https://me:secret@host/x/?key=1") == "https://host/x/"
-    assert fetch._public("/home/me/x") == "own files"
+    for place in ("/home/me/x", "file:///home/me/x", "local:///x", "zip://a.zip::file:///home/x"):
+        assert fetch._public(place) == "own files"
+    assert fetch._public("s3://bucket/x") == "s3://bucket/x"
     assert fetch._public("data/x") == "data/x"
 
 
@@ -189,17 +192,34 @@ def test_an_object_store_goes_on_where_it_stopped(stage, monkeypatch):
     assert sum(num_read) == 300_000
 
 
+@pytest.mark.parametrize("error", [TypeError, AttributeError, NameError])
+def test_a_mistake_in_the_code_is_no_tired_store(stage, monkeypatch, error):
+    import fsspec
+    from fsspec.implementations.memory import MemoryFile
+
+    def broken(self, size=-1):
+        raise error("a mistake")
+
+    stage.published[1:] = []
+    fsspec.filesystem("memory").pipe("/bucket/a.zip", CONTENTS["a.zip"])
+    monkeypatch.setattr(MemoryFile, "read", broken)
+    with pytest.raises(error, match="a mistake"):
+        stage("memory://bucket/a.zip")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ("s3://me:secret@bucket/x?secret", r"source=s3://bucket/x: s3:// needs"),
         ("s3://bucket/x", r"s3:// needs the package s3fs.*uv pip install s3fs"),
         ("gs://bucket/x", r"gs:// needs the package gcsfs"),
         ("nonsense://x", r"source=nonsense://x.*Protocol not known.*params\.yaml"),
     ],
 )
 def test_what_opens_no_url_is_named(stage, source, message):
-    with pytest.raises(PipelineError, match=message):
+    with pytest.raises(PipelineError, match=message) as raised:
         stage(source)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("source", ["official", "http://x/y", "s3://x/y"])
@@ -263,6 +283,16 @@ def test_a_full_disk_is_one_sentence(stage, folder, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", copyfile)
     with pytest.raises(PipelineError, match=r"datasets\.x .*the disk is full"):
         stage(folder)
+
+
+def test_a_source_that_may_not_be_read_is_not_said_to_be_unwritable(stage, folder, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EACCES, "denied", str(source))
+
+    monkeypatch.setattr(disk, "_is_cloned", refuse)
+    with pytest.raises(PipelineError, match=r"x could not be fetched .*a\.zip.*the file") as raised:
+        stage(folder)
+    assert "written" not in str(raised.value)
 
 
 def test_what_a_killed_fetch_left_is_cleared(stage, folder):
@@ -341,3 +371,33 @@ def test_archives_of_any_name_where_the_published_name_is_not_known(stage, folde
     (folder / "part2.zip").write_bytes(b"2")
     assert set(stage(folder)["files"]) == {"a.zip", "part2.zip"}
     assert set(stage(folder / "part2.zip")["files"]) == {"part2.zip"}
+
+
+def test_an_archive_of_ones_own_with_an_exclamation_mark(stage, folder):
+    """It would be taken for the mark between an archive and its member."""
+    stage.dataset.own_files = ("*.zip",)
+    stage.published[1:] = []
+    (folder / "a.zip").rename(folder / "new!.zip")
+    for source in (folder, folder / "new!.zip"):
+        with pytest.raises(PipelineError, match=r"new!\.zip has an exclamation mark.* Rename it"):
+            stage(source)
+
+
+def test_what_no_archive_holds_is_named_before_it_is_packed(stage, folder, monkeypatch):
+    stage.published[:] = []
+    monkeypatch.setattr(fetch.archive_guard, "MAX_MEMBER_BYTES", 299_999)
+    monkeypatch.setattr(fetch.zipfile, "ZipFile", None)
+    with pytest.raises(PipelineError, match=r"a\.zip has 300000 bytes, and 299999 are .*Take it"):
+        stage(folder)
+    (folder / os.fsdecode(b"Caf\xe9.mid")).write_bytes(b"")
+    with pytest.raises(PipelineError, match=r"'Caf\\udce9\.mid' is not UTF-8\. Rename it"):
+        stage(folder)
+
+
+def test_the_largest_file_that_may_be_packed_is(stage, folder, monkeypatch):
+    """As many bytes as 32 bits just do not hold; zipfile must be told beforehand."""
+    stage.published[:] = []
+    monkeypatch.setattr(fetch.zipfile, "ZIP64_LIMIT", 299_999)
+    stage(folder)
+    with zipfile.ZipFile(paths.raw("x") / "x.zip") as packed:
+        assert {name: packed.read(name) for name in packed.namelist()} == CONTENTS

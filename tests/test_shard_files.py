@@ -1,5 +1,7 @@
 """Shards in .work: damaged ones go; duplicates are taken out, at whatever moment killed."""
 
+import errno
+
 import pytest
 
 from pipeline import files, shard_files, tfrecord
@@ -78,6 +80,27 @@ def test_killed_while_leaving_out_it_goes_on(tmp_path, sidecar, monkeypatch, kil
     shard_files.leave_out(tmp_path, PART, again, dropped)
     assert _records(tmp_path, "train") == [b"one", b"two"]
     assert _records(tmp_path, "validation") == []
+
+
+@pytest.mark.parametrize("now", [{}, {"a": "x"}, {"b": "x"}, {"a": "x", "d": "a", "c": "b"}])
+@pytest.mark.parametrize("before", [{"a": "x"}, {"a": "x", "d": "a"}])
+def test_a_cut_of_other_inputs_is_redone(tmp_path, sidecar, before, now):
+    """What is a duplicate can change by another part, while this part's plan does not."""
+    shard_files.leave_out(tmp_path, PART, sidecar, before)
+    again = {PART: files.read_json(shard_files.sidecar_path(tmp_path, PART))}
+    train = shard_files.shard_path(tmp_path, PART, "train")
+    is_other = shard_files.remove_other_cuts(tmp_path, again, now)
+    assert is_other == (before != now) == (not train.exists())
+    assert shard_files.shard_path(tmp_path, PART, "validation").exists()
+
+
+def test_without_copies_in_the_kernel_it_reads_and_writes(tmp_path, sidecar, monkeypatch):
+    def refused(*arguments):
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(shard_files.os, "copy_file_range", refused)
+    shard_files.leave_out(tmp_path, PART, sidecar, {"b": "x"})
+    assert _records(tmp_path, "train") == [b"one", b"two", b"four" * 100]
 
 
 def test_a_shard_of_another_length_is_removed(tmp_path, sidecar):

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import FETCH_AGAIN, PipelineError
 
 
 def parse(data: bytes) -> Any:
@@ -47,8 +47,7 @@ def table(data: bytes, place: str) -> Any:
         return parse(data)
     except ValueError as error:
         raise PipelineError(
-            f"{place} is no JSON that can be used ({error}). Delete its archive and run "
-            "`dvc repro` to fetch it again."
+            f"{place} is no JSON that can be used ({error}). {FETCH_AGAIN}"
         ) from None
 
 

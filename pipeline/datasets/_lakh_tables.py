@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import archives
 from pipeline.datasets import _json
 from pipeline.datasets.base import Source
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 
 SCORES = "match_scores.json"
 MSD_ID = re.compile(r"TR[A-Z0-9]{16}")
@@ -61,7 +61,7 @@ def matches(raw: Path) -> Table:
     path = raw / SCORES
     published = _json.table(path.read_bytes(), str(path))
     if not isinstance(published, dict):
-        raise PipelineError(f"{path} is no mapping of songs. Delete it and run `dvc repro`.")
+        raise PipelineError(f"{path} is no mapping of songs. {FETCH_AGAIN}")
     found: dict[str, list[Match]] = defaultdict(list)
     bad = []
     for song, scores in sorted(published.items()):
@@ -107,7 +107,7 @@ def _problem(path: Path, reason: str, bad: list[str], num_rows: int) -> tuple[st
     if 2 * len(bad) > num_rows or num_rows == 0:
         raise PipelineError(
             f"{path}: {len(bad)} of {num_rows} rows are malformed; this is not the published "
-            "file. Delete it and run `dvc repro` to fetch it again."
+            f"file. {FETCH_AGAIN}"
         )
     if not bad:
         return None
@@ -121,8 +121,7 @@ def _cls_text(path: Path) -> str:
     labels = [name for name in archives.members(path) if name.endswith(".cls")]
     if len(labels) != 1:
         raise PipelineError(
-            f"{path} holds {len(labels)} .cls files, and one is expected. Delete it and run "
-            "`dvc repro` to fetch it again."
+            f"{path} holds {len(labels)} .cls files, and one is expected. {FETCH_AGAIN}"
         )
-    blobs: Iterator[tuple[str, bytes]] = archives.read(path.parent, [f"{path.name}!{labels[0]}"])
-    return b"".join(data for _, data in blobs).decode("utf-8-sig", "replace")
+    data = archives.read_one(path.parent, f"{path.name}!{labels[0]}")
+    return data.decode("utf-8-sig", "replace")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import Rejected
 from pipeline.example import Example
 from pipeline.options import Options
 
@@ -81,6 +82,6 @@ class Dataset:
     homepage: str
     sources: Callable[[Any], tuple[Source, ...]]
     Options: type[Options]
-    catalogue: Callable[[Path, Any], Iterator[Entry | tuple[str, Exception]]]
+    catalogue: Callable[[Path, Any], Iterator[Entry | tuple[str, Rejected]]]
     load: Callable[[Entry, Mapping[str, bytes]], Example]
     own_files: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 TUNE_BOOKS = (".abc",)
 
 
-def catalogue(raw: Path, options: Options) -> Iterator[Entry | tuple[str, Exception]]:
+def catalogue(raw: Path, options: Options) -> Iterator[Entry | tuple[str, Rejected]]:
     """Lists the files; a tune book is one entry a tune, "book.abc#1" its first.
 
     A zip in the folder is read in place: its files are named "songs.zip!a/b.mid".

@@ -98,7 +98,7 @@ def sources(options: LakhOptions) -> tuple[Source, ...]:
     return (*needed, _lakh_tables.genre_file(options.genre_source))
 
 
-def catalogue(raw: Path, options: LakhOptions) -> Iterator[Entry | tuple[str, Exception]]:
+def catalogue(raw: Path, options: LakhOptions) -> Iterator[Entry | tuple[str, Rejected]]:
     """Lists the MIDI files; each content is one entry, under the song that it matches best.
 
     Args:

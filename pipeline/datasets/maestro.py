@@ -17,7 +17,7 @@ from pydantic import Field
 from pipeline import archives
 from pipeline.datasets import _json
 from pipeline.datasets.base import SPLITS, Dataset, Entry, Source
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.example import Example
 from pipeline.options import Options
 from pipeline.readers import midi
@@ -74,7 +74,7 @@ def sources(options: MaestroOptions) -> tuple[Source, ...]:
     return (Source(file, (f"{base}/{options.version}/{file}",), *published),)
 
 
-def catalogue(raw: Path, options: MaestroOptions) -> Iterator[Entry | tuple[str, Exception]]:
+def catalogue(raw: Path, options: MaestroOptions) -> Iterator[Entry | tuple[str, Rejected]]:
     """Lists the performances.
 
     Args:
@@ -144,19 +144,17 @@ def _rows(raw: Path, options: MaestroOptions, present: Collection[str]) -> list[
     for table, read in ((f"{top}.csv", _from_csv), (f"{top}.json", _from_json)):
         if table in present:
             locator = f"{archive}!{top}/{table}"
-            data = b"".join(content for _, content in archives.read(raw, [locator]))
-            rows = read(data, str(raw / locator))
+            rows = read(archives.read_one(raw, locator), str(raw / locator))
             lacking = _needed(options).difference(*rows)
             if lacking or not rows:
                 what = ", ".join(sorted(lacking))
                 raise PipelineError(
-                    f"{raw / locator}: none of its {len(rows)} rows has {what}. Delete the "
-                    "archive and run `dvc repro` to fetch it again."
+                    f"{raw / locator}: none of its {len(rows)} rows has {what}. {FETCH_AGAIN}"
                 )
             return rows
     raise PipelineError(
         f"{raw / archive} has neither {top}.csv nor {top}.json, which list its performances. "
-        "Delete it and run `dvc repro` to fetch it again."
+        f"{FETCH_AGAIN}"
     )
 
 
@@ -164,9 +162,7 @@ def _from_csv(data: bytes, place: str) -> list[dict[str, Any]]:
     try:
         return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PipelineError(
-            f"{place} is no table in UTF-8 ({error}). Delete the archive and run `dvc repro`."
-        ) from None
+        raise PipelineError(f"{place} is no table in UTF-8 ({error}). {FETCH_AGAIN}") from None
 
 
 def _from_json(data: bytes, place: str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pipeline import archives
 from pipeline.datasets import _json
 from pipeline.datasets.base import Dataset, Entry, Source
-from pipeline.errors import PipelineError, Rejected
+from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.example import Example
 from pipeline.options import Options
 from pipeline.readers import audio
@@ -86,7 +86,7 @@ def sources(options: NSynthOptions) -> tuple[Source, ...]:
     return (*notes, Source(GANSYNTH, (_URL + GANSYNTH,), 2_952_153, checksum))
 
 
-def catalogue(raw: Path, options: NSynthOptions) -> Iterator[Entry | tuple[str, Exception]]:
+def catalogue(raw: Path, options: NSynthOptions) -> Iterator[Entry | tuple[str, Rejected]]:
     """The notes in the order of note_str; only the three examples.json are read.
 
     Yields:
@@ -148,17 +148,10 @@ def _archive(split: str) -> str:
 
 def _examples(raw: Path, split: str) -> dict[str, Any]:
     locator = f"{_archive(split)}!nsynth-{split}/examples.json"
-    found = dict(archives.read(raw, [locator]))
-    if locator not in found:
-        raise PipelineError(
-            f"{raw} has no member {locator!r}, or it is damaged. Delete the archive, and run "
-            "`dvc repro`."
-        )
-    notes = _json.table(found.pop(locator), str(raw / locator))
+    notes = _json.table(archives.read_one(raw, locator), str(raw / locator))
     if not isinstance(notes, dict):
         raise PipelineError(
-            f"{raw / locator} is a {type(notes).__name__}, not a mapping of notes. Delete the "
-            "archive and run `dvc repro` to fetch it again."
+            f"{raw / locator} is a {type(notes).__name__}, not a mapping of notes. {FETCH_AGAIN}"
         )
     return {key: _compact(fields) for key, fields in notes.items()}
 
@@ -209,7 +202,7 @@ def _gansynth_splits(raw: Path) -> dict[str, str]:
     except (KeyError, ValueError, csv.Error) as error:
         raise PipelineError(
             f"{path} is not the table of GANSynth's splits ({type(error).__name__}: {error}). "
-            "Delete it and run `dvc repro` to fetch it again."
+            f"{FETCH_AGAIN}"
         ) from None
     return splits
 

@@ -51,7 +51,7 @@ def sources(options: SpotifyCoversOptions) -> tuple[Source, ...]:
     return (Source(ARCHIVE, (_URL,)),)
 
 
-def catalogue(raw: Path, options: SpotifyCoversOptions) -> Iterator[Entry | tuple[str, Exception]]:
+def catalogue(raw: Path, options: SpotifyCoversOptions) -> Iterator[Entry | tuple[str, Rejected]]:
     """The tracks by their ids, and files by their names; pictures are hashed, no medium is decoded.
 
     Yields:

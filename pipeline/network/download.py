@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.network import checksums, transfer
 from pipeline.network.checksums import Facts, WrongFile
 from pipeline.network.meter import Meter
-from pipeline.network.origin import Failed, Origin
+from pipeline.network.origin import Failed, Origin, public
 from pipeline.network.partial import Part
 
 _SLOW_TO_CHECK_BYTES = 1 << 30
@@ -49,7 +49,7 @@ def fetch(dataset: str, wanted: Sequence[Wanted], work: Path) -> dict[str, Facts
     Raises:
       PipelineError: no origin gave a file, or what came is not it, or there is no room for it.
     """
-    with disk.explained(f"datasets.{dataset} could not be written into {work}"):
+    with disk.explained(f"datasets.{dataset} could not be fetched into {work}"):
         work.mkdir(parents=True, exist_ok=True)
         absent = [w for w in wanted if not (work / w.source.file).exists()]
         if absent:
@@ -85,7 +85,7 @@ def _num_bytes(dataset: str, wanted: Wanted) -> int | None:
         try:
             return transfer.patiently(origin.describe, lambda: 0, say).num_bytes
         except Failed as failure:
-            failures.append(f"{origin.name}: {failure}")
+            failures.append(f"{public(origin.name)}: {failure}")
     raise _unavailable(dataset, wanted, failures)
 
 
@@ -94,6 +94,8 @@ def _fetch_file(dataset: str, wanted: Wanted, path: Path) -> Facts:
         try:
             return _checked(dataset, wanted.source, path, _say)
         except WrongFile as wrong:
+            if not wrong.is_published:  # it may be the one that is to be accepted
+                raise PipelineError(f"{wrong} To have it fetched again, delete {path}.") from None
             _say(f"{wrong} It is fetched again.")
             path.unlink()
     failures: list[str] = []
@@ -103,7 +105,7 @@ def _fetch_file(dataset: str, wanted: Wanted, path: Path) -> Facts:
             try:
                 return _from_origin(dataset, wanted.source, origin, path, meter)
             except (Failed, WrongFile) as failure:
-                failures.append(f"{origin.name}: {failure}")
+                failures.append(f"{public(origin.name)}: {failure}")
                 last = failure
         if isinstance(last, WrongFile) and not last.is_published:
             raise last  # its own sentence says what to do

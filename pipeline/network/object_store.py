@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.network.origin import Failed, Interrupted, Remote
+from pipeline.network.origin import Failed, Interrupted, Remote, public
 
 _READ_BYTES = 1 << 20
 _BLOCK_BYTES = 8 << 20  # of a request to the store; it is read ahead
@@ -63,11 +63,11 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         package = known_implementations.get(protocol, {}).get("class", str(error)).partition(".")[0]
         raise PipelineError(
-            f"source={url}: {protocol}:// needs the package {package}. Install it into the "
+            f"source={public(url)}: {protocol}:// needs the package {package}. Install it into the "
             f"environment (uv pip install {package}), or fetch the file by hand."
         ) from None
     except ValueError as error:
-        raise PipelineError(f"source={url}: {error}. Correct it in params.yaml.") from None
+        raise PipelineError(f"source={public(url)}: {error}. Correct it in params.yaml.") from None
 
 
 @contextmanager
@@ -77,6 +77,8 @@ def _store() -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise Failed(f"{type(error).__name__}: {error}") from None
+    except (TypeError, AttributeError, NameError):
+        raise  # a mistake in the code, which no second attempt mends
     except Exception as error:
         raise Interrupted(f"{type(error).__name__}: {error}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class Origin(Protocol):
 
     def interrupt(self) -> None:
         """Makes the reads of other threads end at once."""
+
+
+def public(url: str) -> str:
+    """A URL without what may be secret in it: user and password, query, fragment."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 class Failed(Exception):

@@ -8,6 +8,7 @@ boot; after a crash of the machine, only the synced ones do. A line cut short is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -171,7 +172,9 @@ class Part:
             self._syncing.release()
 
     def _say(self, line: Any) -> None:
-        os.write(self._journal, json.dumps(line).encode() + b"\n")
+        text = json.dumps(line).encode() + b"\n"
+        if os.write(self._journal, text) < len(text):  # as a disk does that is just full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._journal_path))
 
     def _ranges(self) -> list[tuple[int, int]]:
         """What is there, in order, neighbours as one."""

@@ -18,9 +18,10 @@ from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.network import google_drive
-from pipeline.network.origin import Failed, Interrupted, Remote
+from pipeline.network.origin import Failed, Interrupted, Remote, public
 
 CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
@@ -28,8 +29,10 @@ _MAX_RETRY_AFTER_SECONDS = 600.0
 _READ_BYTES = 1 << 17
 _MAX_PAGE_BYTES = 1 << 20
 _MAX_CONFIRMATIONS = 3
+_MAX_WHOLE = 3  # answers in a row; fewer may be those of one node behind a balancer
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _PAGE_STARTS = (b"<!doctype html", b"<html")
+_WHOLE = "the server gave the whole file instead of a range"
 _CROWDED, _TEMPORARY = (429, 503), (408, 425, 429)
 
 
@@ -37,13 +40,14 @@ class WebOrigin:
     """An http or https URL; an `Origin`.
 
     The variables http_proxy, https_proxy and no_proxy are honoured. Redirects are followed, ten
-    at most, and to these two schemes only.
+    at most, to these two schemes only, and not from https to http.
     """
 
     def __init__(self, url: str):
         self.name = url
         self._url = url  # after confirmations, which differ from day to day
-        self._knows_ranges = True
+        self._promises_ranges = False
+        self._num_whole = 0  # answers in a row that gave the whole file instead of a range
         self._cookies = http.cookiejar.CookieJar()
         self._sockets = _Sockets()
         self._opener = _opener(self._cookies, self._sockets)
@@ -55,12 +59,11 @@ class WebOrigin:
             with self._open_first_byte(url) as response:
                 if not _is_page(response):
                     self._url = url
-                    remote = _remote(response)
-                    return replace(remote, can_resume=remote.can_resume and self._knows_ranges)
+                    return self._checked(_remote(response))
                 with _network():
                     page = response.read(_MAX_PAGE_BYTES)
                 url = google_drive.confirmed(response.url, page, self._cookies)
-        raise Failed(f"{self.name} asks for one confirmation after another")
+        raise Failed(f"{public(self.name)} asks for one confirmation after another")
 
     @contextmanager
     def read(self, remote: Remote, start: int, end: int | None) -> Iterator[Iterator[bytes]]:
@@ -79,10 +82,20 @@ class WebOrigin:
     def interrupt(self) -> None:
         self._sockets.shut_down()
 
+    def _checked(self, remote: Remote) -> Remote:
+        """Believes neither a first byte if ranges are refused, nor one refusal after a promise."""
+        if self._promises_ranges and not remote.can_resume:
+            self._num_whole += 1
+            if self._num_whole < _MAX_WHOLE:
+                raise Interrupted(_WHOLE)
+        self._promises_ranges |= remote.can_resume
+        return replace(remote, can_resume=remote.can_resume and self._num_whole < _MAX_WHOLE)
+
     def _check_range(self, response: Any, start: int) -> None:
         if response.status != 206:
-            self._knows_ranges = False  # it did for the first byte; it is asked for the whole next
-            raise Interrupted("the server gave the whole file instead of a range")
+            self._num_whole += 1
+            raise Interrupted(_WHOLE)
+        self._num_whole = 0
         given = (response.headers.get("Content-Range") or "").removeprefix("bytes ")
         if given.partition("-")[0].strip() != str(start):
             raise Interrupted(f"the server gave the range {given} instead of that from {start}")
@@ -144,6 +157,14 @@ class _TlsConnection(_Connecting, http.client.HTTPSConnection):
     pass
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request: urllib.request.Request, *answer: Any) -> Any:
+        new_url = answer[-1]
+        if request.type == "https" and urlsplit(new_url).scheme != "https":
+            raise Failed(f"it leads from https to {public(new_url)}, which nobody vouches for")
+        return super().redirect_request(request, *answer)
+
+
 def _opener(cookies: http.cookiejar.CookieJar, sockets: _Sockets) -> urllib.request.OpenerDirector:
     """Like urllib's own, without ftp, file and data: a redirect may lead to the web only."""
     secure = partial(_TlsConnection, sockets, context=ssl.create_default_context())
@@ -160,7 +181,7 @@ def _opener(cookies: http.cookiejar.CookieJar, sockets: _Sockets) -> urllib.requ
     opener = urllib.request.OpenerDirector()
     for handler in (
         *(Http(), Https(), urllib.request.ProxyHandler(), urllib.request.UnknownHandler()),
-        *(urllib.request.HTTPRedirectHandler(), urllib.request.HTTPCookieProcessor(cookies)),
+        *(_Redirects(), urllib.request.HTTPCookieProcessor(cookies)),
         *(urllib.request.HTTPErrorProcessor(), urllib.request.HTTPDefaultErrorHandler()),
     ):
         opener.add_handler(handler)
@@ -177,8 +198,8 @@ def _network() -> Iterator[None]:
             raise _of_status(error) from None
     except urllib.error.URLError as error:
         raise _of_reason(error.reason) from None
-    except http.client.InvalidURL as error:
-        raise Failed(f"not a URL: {error}") from None
+    except (http.client.InvalidURL, UnicodeError):  # its text may show a password
+        raise Failed("not a URL: a host, a port, no password, no space, all in ASCII") from None
     except (OSError, http.client.HTTPException) as error:
         raise _of_reason(error) from None
 

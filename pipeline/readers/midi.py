@@ -18,7 +18,7 @@ from pipeline.readers._score import MAX_SECONDS
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
-MAX_FILE_BYTES = 16 * 1024**2  # the tables take 88 times as much; Lakh's largest has 3 MB
+MAX_FILE_BYTES = 8 * 1024**2  # it may take 240 times as much; Lakh's largest has 3 MB
 
 
 def read(data: bytes) -> NoteSequence:
