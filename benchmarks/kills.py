@@ -71,12 +71,12 @@ def _serve(folder: Path) -> None:
 
 
 class _Slow(SimpleHTTPRequestHandler):
-    """Some hundred kB/s, so that a kill meets a download too."""
+    """Some 20 kB/s, so that a kill meets a download too."""
 
     def copyfile(self, source, outputfile) -> None:  # type: ignore[no-untyped-def]
         while chunk := source.read(16_384):
             outputfile.write(chunk)
-            time.sleep(0.1)
+            time.sleep(0.8)
 
     def log_message(self, *arguments: object) -> None:
         pass

@@ -43,7 +43,8 @@ def main(
     ]
     held = {split: _held(sidecars, split, dropped) for split in SPLITS}
     _check_not_empty(name, held, rows)
-    with ThreadPoolExecutor() as pool:  # the kernel copies
+    # The kernel copies; no more at once, since each needs the disk of its shard for a while.
+    with ThreadPoolExecutor(max_workers=2) as pool:
         cuts = [
             pool.submit(shard_files.leave_out, built, p, s, dropped) for p, s in sidecars.items()
         ]
