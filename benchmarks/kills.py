@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.kills [--num 30] [--seed 0]
 
 An undisturbed run of Lakh's stages, from a local server, gives the dvc.lock that each killed and
-continued one must end with. Finished shards and downloaded bytes must not be made twice.
+continued one must end with. Finished shards must not be made twice; what is fetched
+twice, benchmarks.download counts.
 """
 
 from __future__ import annotations

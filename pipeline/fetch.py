@@ -28,7 +28,7 @@ def main(name: str) -> None:
         disk.explained(f"datasets.{name} could not be fetched"),
         locks.held(work / "lock", f"datasets.{name} is being fetched"),
     ):
-        _clear_leftovers(raw)
+        files.clear_leftovers(raw)
         with files.atomic_directory(raw) as out:
             if source == "demo":
                 miniature = registry.miniature(name)
@@ -41,12 +41,6 @@ def main(name: str) -> None:
                 facts = _fetch(dataset, dataset.sources(options), source, work, out)
             manifest = _manifest(dataset, _public(source), notice, licence, out, facts)
             files.write_json(out / "manifest.json", manifest)
-
-
-def _clear_leftovers(raw: Path) -> None:
-    """What a killed fetch was assembling; the lock says that none is at it."""
-    for leftover in sorted(raw.parent.glob(f".{raw.name}.*.part")):
-        shutil.rmtree(leftover)
 
 
 def _fetch(

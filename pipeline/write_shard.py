@@ -13,9 +13,10 @@ from typing import Any
 
 from pipeline import archives, console, disk, files, registry, tfrecord
 from pipeline.archive_members import Place
-from pipeline.codecs.base import Feature
+from pipeline.codecs.base import Codec, Feature
 from pipeline.datasets.base import SPLITS, Dataset, Entry
 from pipeline.errors import Rejected
+from pipeline.example import Example
 from pipeline.shard_files import shard_path, sidecar_path
 
 KEY = Feature()  # which input a record came from; every corpus has it
@@ -36,15 +37,7 @@ def main(plan_path: Path, folder: Path) -> None:
             split: stack.enter_context(files.atomic_open(shard_path(folder, plan_path.stem, split)))
             for split in SPLITS
         }
-        for entry, split, example in _examples(plan, dataset, rejected):
-            try:
-                records = codec.encode(example, options)
-            except Rejected as problem:
-                rejected.append((entry.key, problem.reason, problem.detail))
-                continue
-            except Exception as error:
-                error.add_note(f"while encoding {entry.key} of {dataset.name} as {codec.name}")
-                raise
+        for entry, split, example, records in _encoded(plan, dataset, codec, options, rejected):
             sizes = []
             for record in records:
                 data = tfrecord.serialize_example({"key": entry.key, **record}, features)
@@ -65,10 +58,14 @@ def main(plan_path: Path, folder: Path) -> None:
     )
 
 
-def _examples(
-    plan: dict[str, Any], dataset: Dataset, rejected: list[tuple[str, str, str]]
-) -> Iterator[tuple[Entry, str, Any]]:
-    """Each entry with its split, as soon as its members are read and decoded."""
+def _encoded(
+    plan: dict[str, Any],
+    dataset: Dataset,
+    codec: Codec,
+    options: Any,
+    rejected: list[tuple[str, str, str]],
+) -> Iterator[tuple[Entry, str, Example, list[dict[str, Any]]]]:
+    """Each entry with its split, as soon as its members are read, decoded and encoded."""
     places = {locator: Place(*place) for locator, place in plan["places"].items()}
     with archives.Reader(Path(plan["raw"])) as reader:
         for fields in plan["entries"]:
@@ -76,13 +73,14 @@ def _examples(
             try:
                 blobs = {m: reader.read(m, _placed(m, places)) for m in entry.members}
                 example = dataset.load(entry, blobs)
+                records = codec.encode(example, options)
             except Rejected as problem:
                 rejected.append((entry.key, problem.reason, problem.detail))
                 continue
             except Exception as error:
-                error.add_note(f"while reading {entry.key} of {dataset.name}")
+                error.add_note(f"while reading {entry.key} of {dataset.name} as {codec.name}")
                 raise
-            yield entry, fields["split"], example
+            yield entry, fields["split"], example, records
 
 
 def _placed(member: str, places: dict[str, Place]) -> Place:

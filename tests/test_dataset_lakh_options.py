@@ -10,21 +10,11 @@ import pytest
 
 from pipeline import archives
 from pipeline.datasets import _lakh_tables
-from pipeline.datasets._note_filters import NoteFilters
 from pipeline.datasets.base import Entry
 from pipeline.datasets.lakh import DATASET, LakhOptions
 from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, lakh
-
-OFF = dict.fromkeys(["genres", *NoteFilters.model_fields])
-OPTIONS = LakhOptions(
-    subset="lmd_matched",
-    min_match_score=0.5,
-    genre_source="tagtraum_cd2c",
-    miniature_size=42,
-    **OFF,
-)
-FILES = ["lmd_matched.tar.gz", "match_scores.json", "msd_tagtraum_cd2c.cls.zip"]
+from tests.test_dataset_lakh import FILES, OPTIONS
 
 SONGS = [f"TR{letter}AAAA128F0000000" for letter in "ABCDE"]
 MD5S = [digit * 32 for digit in "0123456"]
