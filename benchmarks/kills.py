@@ -100,7 +100,7 @@ def _trial(clone: Path, seconds: float, undisturbed: bytes) -> bool:
         text=True,
     )
     time.sleep(seconds)
-    _kill_session(process.pid)
+    kill_session(process.pid)
     said = process.communicate()[0]
     stages = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
     done, killed = _done(clone), time.time()
@@ -116,7 +116,7 @@ def _trial(clone: Path, seconds: float, undisturbed: bytes) -> bool:
     return is_same and not redone
 
 
-def _kill_session(session: int) -> None:
+def kill_session(session: int) -> None:
     """Every process of it at once, whatever group it made for itself."""
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,19 +1,22 @@
 """The state of a training after each epoch, from which a killed one goes on as if undisturbed.
 
-State is every variable (weights, optimizer, dropout's generators), the best weights so far and the
-curves. The order of the data is a function of the seed and the step, so it needs no state.
+State is every variable (weights, optimizers, generators of random numbers), the best weights so far
+and the curves. The order of the data is a function of the seed and the step, so it needs no state.
+What a model draws it must draw with `keras.random`: TensorFlow's own generators are not kept.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
+from keras.src.random.seed_generator import global_seed_generator
 
-from pipeline import files, tracking
+from pipeline import files, replicas, tracking
 from pipeline.errors import PipelineError
 
 
@@ -23,10 +26,12 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
       folder: in .work; belongs to one fingerprint.
       patience: epochs without a lower validation loss before training stops.
+      is_chief: whether it is this process that saves.
     """
 
-    def __init__(self, folder: Path, patience: int):
+    def __init__(self, folder: Path, patience: int, is_chief: bool = True):
         super().__init__()
+        self.is_chief = is_chief
         self.folder = folder
         self.patience = patience
         self.history: list[dict[str, float]] = []
@@ -46,14 +51,21 @@ class Checkpoints(keras.callbacks.Callback):
     def is_finished(self) -> bool:
         return self.num_epochs > 0 and self.num_epochs - self.best_epoch >= self.patience
 
-    def restore(self, model: keras.Model) -> None:
-        """Puts the model where the last checkpoint left it; does nothing where there is none."""
+    def restore(self, model: keras.Model, is_anew: bool = False) -> None:
+        """Puts the model where the last checkpoint left it; does nothing where there is none.
+
+        Args:
+          model: just built.
+          is_anew: to delete the checkpoint, and leave the model as it is.
+        """
+        variables = _variables(model)
         path = self.folder / "checkpoint.npz"
-        if not path.exists():
+        if is_anew and self.is_chief:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if is_anew or not path.exists():
             return
         with np.load(path, allow_pickle=False) as state:
             self.history = json.loads(str(state["history"]))
-            variables = _variables(model)
             for index, variable in enumerate(variables):
                 variable.assign(state[f"variable_{index}"])
             self.best = [state[f"best_{i}"] for i in range(len(model.weights))]
@@ -71,7 +83,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.history.append(row)
         if self.best_epoch == self.num_epochs:
             self.best = self.model.get_weights()
-        self._save()
+        if self.is_chief:
+            self._save()
         if self.is_finished:
             self.model.stop_training = True
 
@@ -95,7 +108,19 @@ class EpochLogger(keras.callbacks.Callback):
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Model and optimizer state; not the metrics', which start anew each epoch."""
-    model.optimizer.build(model.trainable_variables)
+    """The state of model, optimizers and generators; not the metrics', which start anew each epoch.
+
+    The global generator is made here if it is not there yet: else it would be made on first use.
+    """
+    if not model.optimizer.built:  # a loss scale would start anew
+        model.optimizer.build(model.trainable_variables)
     metrics = {id(v) for v in model.metrics_variables}
-    return [v for v in model.variables if id(v) not in metrics] + list(model.optimizer.variables)
+    state = [v for v in model.variables if id(v) not in metrics]
+    for optimizer in replicas.optimizers(model):
+        if not optimizer.built:
+            raise PipelineError(
+                f"{model.name}'s optimizer {optimizer.name} has no variables yet, so a checkpoint "
+                "could not restore it. The recipe's build must call optimizer.build(variables)."
+            )
+        state += optimizer.variables
+    return [*state, global_seed_generator().state]

@@ -36,7 +36,15 @@ HARMLESS = frozenset(
 )
 
 # What recipes import in `generate` alone: it cannot alter a trained model or its likelihoods.
-ONLY_SAMPLING = frozenset({"pipeline/models/_event_sampling.py", "pipeline/nn/sampling.py"})
+ONLY_SAMPLING = frozenset(
+    f"pipeline/{module}.py"
+    for module in (
+        "models/_event_sampling",
+        "models/_harmonization",
+        "nn/cached_decoding",
+        "nn/sampling",
+    )
+)
 
 
 def closure(modules: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ def main(name: str) -> None:
         metrics |= _likelihoods(settings, name, recipe, shards, out)
     else:
         _write_baselines(out / "plots" / "baselines.csv", {})  # DVC wants the file all the same
-    sequences = _note_sequences(settings, name, shards)
+    if recipe.measures:
+        metrics |= _measures(settings, name, recipe, shards)
+    sequences = _note_sequences(settings, name, recipe, shards)
     metrics |= _musical(settings, block.metrics, sequences, out)
     metrics |= _memorisation(block.metrics, sequences)
     rounded = {key: _plain(value) for key, value in metrics.items()}
@@ -49,22 +51,52 @@ def _likelihoods(
     model = weights.trained(settings, name)
     assert recipe.likelihood
     own = recipe.likelihood(model, shards, "test", options)
-    metrics = _summary(settings, own, "")
+    metrics = _summary(settings, own, "") | _by_note_and_second(settings, own, shards)
     controls = [control(model, shards, "test", options) for control in recipe.controls.values()]
     if controls:  # the one that comes nearest to the model
         best = min(controls, key=lambda found: found.nll.sum())
         metrics |= _summary(settings, best, "_control")
     baseline = _best_baseline(recipe, shards, options, out)
     metrics |= _summary(settings, baseline, "_baseline")
-    margin = comparison.paired_bootstrap_ratio(
-        baseline.nll - own.nll,
-        own.num_events,
-        num_resamples=settings.evaluate_options().num_resamples,
-        seed=settings.seed,
+    return metrics | _ratio(settings, "nll_margin", baseline.nll - own.nll, own.num_events)
+
+
+def _by_note_and_second(
+    settings: params.Params, found: Likelihood, shards: Shards
+) -> dict[str, float]:
+    """nll a note and a second of music, in nats: events of different codecs cannot be compared."""
+    codec, options = _codec(settings, shards)
+    known = [codec.statistics(record, options) for record in _records(shards, "test")]
+    rates: dict[str, float] = {}
+    for unit, statistic in (("note", "num_notes"), ("second", "duration_seconds")):
+        amounts = np.array([row[statistic] for row in known])
+        rates |= _ratio(settings, f"nll_per_{unit}", found.nll, amounts)
+    return rates
+
+
+def _measures(settings: params.Params, name: str, recipe: Recipe, shards: Shards) -> dict[str, Any]:
+    """What else the recipe tells of its model on held-out examples."""
+    assert recipe.measures
+    model, options = weights.trained(settings, name), settings.recipe_params(name)
+    metrics: dict[str, Any] = {}
+    for key, found in recipe.measures(model, shards, "test", options, settings.seed).items():
+        metrics |= _ratio(settings, key, found.numerators, found.denominators)
+    return metrics
+
+
+def _ratio(
+    settings: params.Params, key: str, numerators: np.ndarray, denominators: np.ndarray
+) -> dict[str, float]:
+    resamples = settings.evaluate_options().num_resamples
+    ratio = comparison.paired_bootstrap_ratio(
+        numerators, denominators, num_resamples=resamples, seed=settings.seed
     )
-    return metrics | dict(
-        zip(("nll_margin", "nll_margin_low", "nll_margin_high"), margin, strict=True)
-    )
+    return dict(zip((key, f"{key}_low", f"{key}_high"), ratio, strict=True))
+
+
+def _codec(settings: params.Params, shards: Shards) -> tuple[Any, Any]:
+    corpus = settings.corpus(shards.corpus)
+    return registry.codec(corpus.codec), settings.codec_options(shards.corpus)
 
 
 def _summary(settings: params.Params, found: Likelihood, suffix: str) -> dict[str, Any]:
@@ -96,19 +128,30 @@ def _write_baselines(path: Path, found: dict[str, Any]) -> None:
                 writer.writerow([order, f"{baseline}, {smoothing}", f"{nll:.6f}"])
 
 
-def _note_sequences(settings: params.Params, name: str, shards: Shards) -> dict[str, list[Any]]:
+def _note_sequences(
+    settings: params.Params, name: str, recipe: Recipe, shards: Shards
+) -> dict[str, list[Any]]:
     """Generated, held-out and training examples as NoteSequences."""
-    corpus = settings.corpus(shards.corpus)
-    codec, options = registry.codec(corpus.codec), settings.codec_options(shards.corpus)
+    codec, options = _codec(settings, shards)
     records = {
         "generated": samples.load(paths.samples(name)),
-        "held_out": _records(shards, "test"),
-        "training": _records(shards, "train"),
+        "held_out": _references(settings, name, recipe, shards, "test"),
+        "training": _references(settings, name, recipe, shards, "train"),
     }
     return {
         which: [codec.decode(record, options).note_sequence for record in found]
         for which, found in records.items()
     }
+
+
+def _references(
+    settings: params.Params, name: str, recipe: Recipe, shards: Shards, split: str
+) -> Iterable[Any]:
+    """Records as long as a sample is: what is longer has more of everything."""
+    if recipe.references is None:
+        return _records(shards, split)
+    num_steps = settings.generate_options().num_steps.get(recipe.name)
+    return recipe.references(shards, split, settings.recipe_params(name), num_steps)
 
 
 def _records(shards: Shards, split: str) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ For a person: python -m pipeline.generate melody_attention --primer tune.mid --t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,21 @@ from pipeline import console, files, params, paths, registry, render, samples, w
 from pipeline.codecs.base import Record
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
-from pipeline.models.base import Request
+from pipeline.models.base import Recipe, Request
 
 
 def main(name: str) -> None:
     """The DVC stage: samples from nothing, as `generate` in params.yaml says."""
     settings = params.load()
     options = settings.generate_options()
+    recipe = registry.recipe(settings.model(name).recipe)
+    heeded = {field: getattr(options, field) for field in _SAMPLING if field in recipe.accepts}
     request = Request(
         num=options.num,
-        num_steps=options.num_steps,
+        num_steps=options.num_steps.get(recipe.name),
         temperature=options.temperature,
-        top_k=options.top_k,
-        beam_size=options.beam_size,
         seed=settings.seed,
+        **heeded,
     )
     with files.atomic_directory(paths.samples(name)) as out:
         records = sample(settings, name, request)
@@ -42,14 +44,24 @@ def main(name: str) -> None:
                 "source": model["source"],
                 "num": len(records),
                 "num_rendered": min(options.num_rendered, len(records)),
-                "request": {k: v for k, v in vars(request).items() if k != "primer"},
+                "request": {k: getattr(request, k) for k in _STAGE_FIELDS},
             },
         )
 
 
+# What `generate` in params.yaml sets for every recipe that heeds it.
+_SAMPLING = ("top_k", "top_p", "beam_size")
+_STAGE_FIELDS = ("num", "num_steps", "temperature", *_SAMPLING, "seed")
+
+
 def sample(settings: params.Params, name: str, request: Request) -> list[Record]:
-    """Generates records with a trained model."""
+    """Generates records with a trained model.
+
+    Raises:
+      PipelineError: the request asks for what the model's recipe does not do.
+    """
     recipe = registry.recipe(settings.model(name).recipe)
+    _check(recipe, request)
     model = weights.trained(settings, name)
     codec, codec_options = _codec(settings, name)
     return recipe.generate(model, settings.recipe_params(name), codec, codec_options, request)
@@ -76,13 +88,29 @@ def _codec(settings: params.Params, name: str) -> tuple[Any, Any]:
     return registry.codec(settings.corpus(corpus).codec), settings.codec_options(corpus)
 
 
-def primer(settings: params.Params, name: str, text: str) -> tuple[int, ...]:
-    """The events that a primer means to a model: a MIDI file's melody, or pitches of a quarter.
+def _check(recipe: Recipe, request: Request) -> None:
+    default = Request(num=request.num)
+    always = ("num", "num_steps", "temperature", "seed")
+    for field, value in vars(request).items():
+        if field not in (*always, *recipe.accepts) and value != getattr(default, field):
+            able = ", ".join(recipe.accepts)
+            raise PipelineError(
+                f"{_OPTIONS.get(field, field)}: a {recipe.name} does not do that; it heeds {able}."
+            )
+
+
+# How the fields of a Request are called on the command line, where otherwise than there.
+_OPTIONS = {"melody": "harmonize", "endpoints": "interpolate", "attributes": "attribute"}
+
+
+def primer(settings: params.Params, name: str, text: str, option: str) -> tuple[int, ...]:
+    """The events that a tune means to a model: a MIDI file's melody, or pitches of a quarter.
 
     Args:
       settings: params.yaml.
       name: of the model.
       text: a path, or MIDI pitches like "60,62,64".
+      option: the command line's, for the message.
 
     Raises:
       PipelineError: it is neither, or holds no notes.
@@ -90,7 +118,9 @@ def primer(settings: params.Params, name: str, text: str) -> tuple[int, ...]:
     from pipeline.readers import midi
 
     codec, codec_options = _codec(settings, name)
-    encoding = settings.recipe_params(name).encoding  # type: ignore[attr-defined]
+    if codec.primer is None:
+        raise PipelineError(f"{option}={text}: models of {codec.name} start from nothing.")
+    encoding = getattr(settings.recipe_params(name), "encoding", codec.plain_encoding)
     try:
         pitches = _pitches(text)
         note_sequence = _quarters(pitches) if pitches else midi.read(Path(text).read_bytes())
@@ -98,11 +128,11 @@ def primer(settings: params.Params, name: str, text: str) -> tuple[int, ...]:
         return tuple(codec.primer(example, codec_options, encoding))
     except OSError as error:
         raise PipelineError(
-            f"--primer={text}: {error.strerror}. Give a MIDI file, or pitches like 60,62,64."
+            f"{option}={text}: {error.strerror}. Give a MIDI file, or pitches like 60,62,64."
         ) from None
     except Rejected as problem:
         raise PipelineError(
-            f"--primer={text}: {problem}. Give a MIDI file with a melody."
+            f"{option}={text}: {problem}. Give a MIDI file with a melody."
         ) from None
 
 
@@ -138,54 +168,83 @@ def _parser() -> argparse.ArgumentParser:
         "`generate` in params.yaml asks for, and takes no other option.\n\n"
         "examples:\n"
         "  python -m pipeline.generate melody_attention --num 4 --out tunes/\n"
-        "  python -m pipeline.generate melody_attention --primer 60,62,64,65 --out tunes/\n"
-        "  python -m pipeline.generate melody_lookback --primer tune.mid --temperature 0.9 \\\n"
-        "      --num 8 --num-steps 256 --out tunes/",
+        "  python -m pipeline.generate melody_lookback --primer 60,62,64,65 --out tunes/\n"
+        "  python -m pipeline.generate music_transformer --primer piece.mid --num-steps 2000 \\\n"
+        "      --top-p 0.95 --out pieces/\n"
+        "  python -m pipeline.generate music_transformer --harmonize tune.mid --out pieces/\n"
+        "  python -m pipeline.generate vae_melody_2bar --interpolate a.mid b.mid --num 9 --out t/\n"
+        "  python -m pipeline.generate vae_melody_2bar --primer a.mid --attribute range=2 \\\n"
+        "      --out tunes/",
     )
     parser.add_argument("model", help="a key of `models` in params.yaml, already trained")
     parser.add_argument("--out", type=Path, help="directory for NAME-000.mid, .wav and .png, ...")
-    parser.add_argument(
-        "--primer", default="", help="a MIDI file, or pitches of a quarter each (60,62,64), to go "
-        "on from; default: start from nothing"
-    )  # fmt: skip
-    parser.add_argument("--num", type=_positive, default=4, help="how many (default: 4)")
-    parser.add_argument(
-        "--num-steps", type=_positive, default=256,
-        help="length of each with its primer, in sixteenths for melodies (default: 256)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--temperature", type=_not_negative, default=1.0,
-        help="below 1 safer, above 1 wilder, 0 always the likeliest (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--top-k",
-        type=_not_negative_int,
-        default=0,
-        help="sample from the K likeliest classes (default: all)",
-    )
-    parser.add_argument(
-        "--beam-size", type=_positive, default=1, help="hypotheses of a beam search (default: none)"
-    )
+    tune = "a MIDI file, or pitches of a quarter each (60,62,64)"
+    parser.add_argument("--primer", default="", metavar="TUNE",
+                        help=f"{tune}, to go on from, or, for a VAE, to vary")  # fmt: skip
+    parser.add_argument("--harmonize", default="", metavar="TUNE",
+                        help=f"{tune}, to play an accompaniment below")  # fmt: skip
+    parser.add_argument("--interpolate", nargs=2, default=(), metavar="TUNE",
+                        help="two tunes; the samples lead from the one to the other")  # fmt: skip
+    parser.add_argument("--attribute", action="append", default=[], type=_attribute,
+                        metavar="NAME=SHIFT", help="move samples along an attribute, in standard "
+                        "deviations: density=1.5; may be repeated")  # fmt: skip
+    parser.add_argument("--num", type=_number(int, 1), default=4, help="how many (default: 4)")
+    parser.add_argument("--num-steps", type=_number(int, 1), help="length of each with its primer: "
+                        "sixteenths of a melody, events of a performance (default: as in "
+                        "params.yaml)")  # fmt: skip
+    parser.add_argument("--temperature", type=_number(float, 0), default=1.0,
+                        help="below 1 safer, above 1 wilder, 0 always the likeliest (default: 1)",
+                        )  # fmt: skip
+    parser.add_argument("--top-k", type=_number(int, 0), default=0,
+                        help="sample from the K likeliest classes (default: all)")  # fmt: skip
+    parser.add_argument("--top-p", type=_number(float, 0), default=1.0, help="sample from the "
+                        "likeliest classes that together have this probability (default: 1)",
+                        )  # fmt: skip
+    parser.add_argument("--beam-size", type=_number(int, 1), default=1,
+                        help="hypotheses of a beam search (default: none)")  # fmt: skip
     parser.add_argument("--seed", type=int, help="default: `seed` of params.yaml")
     return parser
 
 
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
-    return value
+def _number(kind: type, least: int) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if (value := kind(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    parse.__name__ = kind.__name__  # what argparse calls it when the text is no number
+    return parse
 
 
-def _not_negative_int(text: str) -> int:
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
+def _attribute(text: str) -> tuple[str, float]:
+    name, _, shift = text.partition("=")
+    try:
+        return name, float(shift)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SHIFT, as density=1.5") from None
 
 
-def _not_negative(text: str) -> float:
-    if (value := float(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
+def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
+    recipe = settings.model(arguments.model).recipe
+    if not 0 < arguments.top_p <= 1:
+        raise PipelineError(f"--top-p={arguments.top_p}: a probability above 0, at most 1.")
+
+    def events(text: str, option: str) -> tuple[int, ...]:
+        return primer(settings, arguments.model, text, option) if text else ()
+
+    return Request(
+        num=arguments.num,
+        num_steps=arguments.num_steps or settings.generate_options().num_steps.get(recipe),
+        primer=events(arguments.primer, "--primer"),
+        melody=events(arguments.harmonize, "--harmonize"),
+        endpoints=tuple(events(text, "--interpolate") for text in arguments.interpolate),
+        attributes=dict(arguments.attribute),
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        beam_size=arguments.beam_size,
+        seed=settings.seed if arguments.seed is None else arguments.seed,
+    )
 
 
 def _command() -> None:
@@ -198,17 +257,7 @@ def _command() -> None:
         main(arguments.model)
         return
     settings = params.load()
-    settings.model(arguments.model)
-    request = Request(
-        num=arguments.num,
-        num_steps=arguments.num_steps,
-        primer=primer(settings, arguments.model, arguments.primer) if arguments.primer else (),
-        temperature=arguments.temperature,
-        top_k=arguments.top_k,
-        beam_size=arguments.beam_size,
-        seed=settings.seed if arguments.seed is None else arguments.seed,
-    )
-    records = sample(settings, arguments.model, request)
+    records = sample(settings, arguments.model, _request(settings, arguments))
     arguments.out.mkdir(parents=True, exist_ok=True)
     write(settings, arguments.model, records, arguments.out, len(records))
     print(f"{len(records)} tunes are in {arguments.out}/ as .mid, .wav and .png.")

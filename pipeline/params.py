@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError
@@ -82,9 +82,13 @@ class Generate(Options):
 
     num: int = Field(ge=1, le=10_000, description="samples a model, for the metrics")
     num_rendered: int = Field(ge=0, le=100, description="of these, as WAV and picture too")
-    num_steps: int = Field(ge=16, description="length of a sample in the codec's steps")
+    num_steps: dict[str, Annotated[int, Field(ge=16)]] = Field(
+        description="by recipe, length of a sample: sixteenths of a melody, events of a "
+        "performance; recipes that are not named have a length of their own"
+    )
     temperature: float = Field(ge=0, le=10)
     top_k: int = Field(ge=0, description="classes left at each step; 0 leaves all")
+    top_p: float = Field(gt=0, le=1, description="probability of the classes left; 1 leaves all")
     beam_size: int = Field(ge=1, le=64, description="1 samples plainly")
 
 

@@ -46,11 +46,11 @@ class Run:
 
     @_quietly
     def start(self, num_epochs_done: int) -> None:
-        """Opens the run: the unfinished one of this fingerprint if training resumes, else anew."""
+        """Opens the run: that of this fingerprint if training resumes, else anew."""
         client = _client(self.settings)
         for run in _runs(self.settings, self.fingerprint):
             is_unfinished = run.info.status != "FINISHED"
-            if is_unfinished and num_epochs_done:
+            if num_epochs_done:  # finished or not: DVC may have been killed before it recorded it
                 self.run_id = run.info.run_id
                 client.update_run(self.run_id, status="RUNNING")
                 return

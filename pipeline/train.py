@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pipeline import (
     files,
     fingerprint,
     hardware,
+    locks,
     params,
     paths,
     registry,
@@ -24,41 +27,80 @@ from pipeline.models.base import Shards
 
 def main(name: str) -> None:
     settings = params.load()
+    strategy = hardware.prepare(settings.seed, is_training=True)
+    from pipeline import replicas  # imports Keras, which hardware sets up
+
+    work = paths.work("train", name)
+    if not replicas.is_chief(strategy):
+        _train(settings, name, strategy, is_chief=False)
+        return
+    with locks.held(work / "lock", f"models.{name} is being trained"):
+        files.clear_leftovers(paths.model(name))
+        _train(settings, name, strategy, is_chief=True)
+
+
+def _train(settings: params.Params, name: str, strategy: Any, is_chief: bool) -> None:
+    """Trains from the last checkpoint on; only the chief writes anything."""
+    from pipeline import replicas
+    from pipeline.checkpoints import Checkpoints, EpochLogger
+
     block = settings.model(name)
     recipe, options = registry.recipe(block.recipe), settings.recipe_params(name)
     shards = Shards.open(paths.shards(block.corpus))
-
-    strategy = hardware.prepare(settings.seed)
-    from pipeline.checkpoints import (
-        Checkpoints,
-        EpochLogger,
-    )  # imports Keras, which hardware sets up
-
+    digest = fingerprint.of_training(settings, name)
+    folder = paths.work("train", name) / digest
+    checkpoints = Checkpoints(folder, options.patience, is_chief)
     with strategy.scope():
         model = recipe.build(options, shards)
-    digest = fingerprint.of_training(settings, name)
-    checkpoints = Checkpoints(paths.work("train", name) / digest, options.patience)
-    checkpoints.restore(model)
+        checkpoints.restore(model, is_anew=_is_recorded(folder, name))
     done = checkpoints.num_epochs
+    replicas.require_agreement(strategy, f"epoch {done} of fingerprint {digest}")
     run = tracking.Run(settings, name, digest)
-    run.start(done)
+    if is_chief:
+        run.start(done)
     if not checkpoints.is_finished:
         batches = recipe.batches(shards, "train", options, settings.seed)
+        validation = recipe.batches(shards, "validation", options, settings.seed)
+        replicas.spread(model, strategy, batches)
         model.fit(
-            batches.skip(done * options.steps_per_epoch),
-            validation_data=recipe.batches(shards, "validation", options, settings.seed),
+            replicas.parted(batches.skip(done * options.steps_per_epoch), strategy),
+            validation_data=replicas.parted(validation, strategy),
             initial_epoch=done,
             epochs=options.epochs,
             steps_per_epoch=options.steps_per_epoch,
-            callbacks=[checkpoints, EpochLogger(run)],
+            callbacks=[checkpoints, *([EpochLogger(run)] if is_chief else [])],
             shuffle=False,  # the recipe's batches are in the order that the seed gives
-            verbose=console.keras_verbosity(),
+            verbose=console.keras_verbosity() if is_chief else 0,
         )
-    checkpoints.use_best(model)
-    _save(settings, name, model, shards)
-    metrics = _report(name, model, checkpoints)
-    run.finish(metrics)
-    shutil.rmtree(paths.work("train", name), ignore_errors=True)
+    if is_chief:
+        checkpoints.use_best(model)
+        _save(settings, name, model, shards)
+        run.finish(_report(name, model, checkpoints))
+        _leave(folder, name)
+
+
+def _is_recorded(folder: Path, name: str) -> bool:
+    """Whether DVC has what this checkpoint led to: then it is run again to be trained anew."""
+    finished = folder / "finished.json"
+    recorded = fingerprint.locked_outs().get(f"data/models/{name}")
+    return finished.exists() and files.read_json(finished)["out"] == recorded
+
+
+def _leave(folder: Path, name: str) -> None:
+    """Keeps the checkpoint, since DVC has recorded nothing yet; drops those of other params."""
+    files.write_json(folder / "finished.json", {"out": _dvc_hash(paths.model(name))})
+    for other in sorted(folder.parent.iterdir()):
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other)
+
+
+def _dvc_hash(folder: Path) -> str:
+    """What DVC will call a directory: the MD5 of the JSON list of its files' MD5s."""
+    listed = [
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
+        for path in sorted(folder.iterdir())
+    ]
+    return hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def _save(settings: params.Params, name: str, model: Any, shards: Shards) -> None:

@@ -19,9 +19,12 @@ def verdict(metrics: Mapping[str, Any]) -> Verdict:
     """Whether a model beats its baseline: the whole interval of its margin must be above 0.
 
     Args:
-      metrics: of the stage evaluate; nll_margin_low and nll_margin_high in nats an event.
+      metrics: of the stage evaluate; its margin is nll_margin, in nats an event, or else the first
+        that ends in _margin.
     """
-    low, high = metrics.get("nll_margin_low"), metrics.get("nll_margin_high")
+    margins = sorted((k for k in metrics if k.endswith("_margin")), key=lambda k: k != "nll_margin")
+    margin = margins[0] if margins else ""
+    low, high = metrics.get(f"{margin}_low"), metrics.get(f"{margin}_high")
     if low is None or high is None:
         return Verdict("unknown", "not compared: no likelihood")
     if low > 0:

@@ -67,6 +67,7 @@ class Codec:
         names for each record; units as suffixes (num_notes, duration_seconds, ...).
       encoding: (options, its name) -> step-by-step view; None where records are not events.
       primer: (example, options, encoding name) -> the events that a continuation starts from.
+      plain_encoding: the encoding whose events are the record's own.
     """
 
     name: str
@@ -79,3 +80,4 @@ class Codec:
     statistics: Callable[[Record, Any], dict[str, float]]
     encoding: Callable[[Any, str], EventEncoding] | None = None
     primer: Callable[[Example, Any, str], list[int]] | None = None
+    plain_encoding: str = ""

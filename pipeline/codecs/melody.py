@@ -209,4 +209,5 @@ CODEC = Codec(
     statistics=statistics,
     encoding=encoding,
     primer=primer,
+    plain_encoding="mono",
 )

@@ -147,4 +147,5 @@ CODEC = Codec(
     statistics=statistics,
     encoding=encoding,
     primer=primer,
+    plain_encoding="performance",
 )

@@ -6,7 +6,7 @@ Model modules import Keras and TensorFlow inside their functions: checking param
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,24 +93,45 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A ratio of sums over held-out examples, which evaluation gives an interval to.
+
+    Attributes:
+      numerators: one an example, e.g. right events. Shape [examples].
+      denominators: one an example, e.g. events; ones for a mean over examples. Shape [examples].
+    """
+
+    numerators: np.ndarray
+    denominators: np.ndarray
+
+
+@dataclass(frozen=True)
 class Request:
     """What to generate.
 
     Attributes:
       num: how many.
-      num_steps: length of each in the codec's steps, primer included.
-      primer: events to go on from; empty to start from nothing.
+      num_steps: length of each in the codec's steps, primer included; None: the recipe's own.
+      primer: events to go on from, or to vary; empty to start from nothing.
+      melody: events of a melody that each sample holds, to be harmonized; empty for none.
+      endpoints: two sequences of events, between which the samples lead from one to the other.
+      attributes: how far to move each named attribute, in standard deviations of the training data.
       temperature: logits are divided by it; 0 always takes the most probable.
       top_k: classes left to sample from at each step; 0 leaves all.
+      top_p: the likeliest classes are left that together have this probability; 1 leaves all.
       beam_size: hypotheses kept by the beam search; 1 samples plainly.
       seed: of the sampling.
     """
 
     num: int
-    num_steps: int
+    num_steps: int | None = None
     primer: tuple[int, ...] = ()
+    melody: tuple[int, ...] = ()
+    endpoints: tuple[tuple[int, ...], ...] = ()
+    attributes: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     top_k: int = 0
+    top_p: float = 1.0
     beam_size: int = 1
     seed: int = 0
 
@@ -130,6 +151,11 @@ class Recipe:
       generate: (model, params, codec, codec options, request) -> records for codec.decode.
       baselines: names of modules in baselines/, each given `sequences`.
       controls: by name, as `likelihood`, but with something taken away that must matter.
+      measures: (model, shards, split, params, seed) -> what else is told of it, by name; a name
+        that ends in _margin must lie above 0 for the model to count.
+      references: (shards, split, params, num_steps) -> records as long as a sample is, that the
+        samples' musical metrics are compared with; None: the corpus's own records.
+      accepts: the fields of a Request, beside num, temperature and seed, that `generate` heeds.
     """
 
     name: str
@@ -143,6 +169,9 @@ class Recipe:
     controls: Mapping[str, Callable[[keras.Model, Shards, str, Any], Likelihood]] = field(
         default_factory=dict
     )
+    measures: Callable[[keras.Model, Shards, str, Any, int], dict[str, Measure]] | None = None
+    references: Callable[[Shards, str, Any, int | None], Iterable[Record]] | None = None
+    accepts: tuple[str, ...] = ("num_steps", "primer", "top_k", "top_p", "beam_size")
 
 
 def read_records(shards: Shards, split: str, names: tuple[str, ...]) -> tf.data.Dataset:

@@ -52,6 +52,7 @@ def build(params: Params, shards: Shards) -> keras.Model:
     """A compiled functional model: what each step is given -> logits of each step's event."""
     import keras
 
+    from pipeline.models import _learning_rates
     from pipeline.models._event_likelihood import EventNll, is_event_likeliest
     from pipeline.nn.recurrent.stack import RecurrentStack
 
@@ -62,8 +63,9 @@ def build(params: Params, shards: Shards) -> keras.Model:
     num_classes = shards.num_classes[f"{params.encoding}_labels"]
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(outputs)
     model = keras.Model(inputs, logits, name=f"melody_rnn_{params.encoding}")
+    rate = _learning_rates.warmed_up(params.learning_rate, params.warmup_steps, params.decay_steps)
     model.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(params), global_clipnorm=params.clip_norm),
+        optimizer=keras.optimizers.Adam(rate, global_clipnorm=params.clip_norm),
         loss=EventNll(),
         weighted_metrics=[keras.metrics.MeanMetricWrapper(is_event_likeliest, name="accuracy")],
         jit_compile=False,  # measured: XLA takes twice as long for these small loops on a CPU
@@ -126,7 +128,7 @@ def generate(
             "set the model's corpus to one of the codec melody."
         )
     encoding = codec.encoding(options, params.encoding)
-    num_steps = request.num_steps - len(request.primer)
+    num_steps = (request.num_steps or 0) - len(request.primer)
     if num_steps < 1:
         raise PipelineError(
             f"num_steps={request.num_steps} leaves nothing to generate after a primer of "
@@ -145,6 +147,7 @@ def generate(
         beam_size=request.beam_size,
         temperature=request.temperature,
         top_k=request.top_k,
+        top_p=request.top_p,
         rng=np.random.default_rng(request.seed),
     )
     return [{"melody": with_labels(encoding, request.primer, row)} for row in labels]
@@ -161,20 +164,6 @@ RECIPE = Recipe(
     baselines=("ngram",),
     controls={"other_history": other_history},
 )
-
-
-def _learning_rate(params: Params) -> Any:
-    """A constant, or a schedule of the step alone, which a resumed training goes on with."""
-    import keras
-
-    if not params.decay_steps:
-        return params.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if params.warmup_steps else params.learning_rate,
-        decay_steps=params.decay_steps,
-        warmup_target=params.learning_rate if params.warmup_steps else None,
-        warmup_steps=params.warmup_steps,
-    )
 
 
 def _has_bits(params: Params) -> bool:
