@@ -1,7 +1,7 @@
 """A training step in Keras beside its PyTorch twin: equal weights, batches, optimizer, one run.
 
 Usage: python -m benchmarks.training_step [--networks lstm_2x128,...] [--rounds 15] [--threads 2]
-  [--determinism on,off] [--peak-tflops 60]
+  [--determinism on,off] [--eager-only] [--peak-tflops 60]
 
 Each network and setting of determinism has a process of its own, in which both sides first train
 for 20 steps from the same weights; their losses must agree. Then rounds are timed in which each
@@ -69,14 +69,15 @@ def main() -> None:
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Checks the losses, then times the sides of one network: what the table tells of it."""
-    _prepare(arguments.threads, arguments.determinism == "on")
+    prepare(arguments.threads, arguments.determinism == "on")
     network = _networks()[name]
     model = network.keras()
     sides: dict[str, Any] = {}
     first_seconds = {}
     for side, make in network.twins.items():
         sides[side] = _TorchSide(make(model), is_compiled=False)
-        sides[f"{side}, torch.compile"] = _TorchSide(make(model), is_compiled=True)
+        if not arguments.eager_only:
+            sides[f"{side}, torch.compile"] = _TorchSide(make(model), is_compiled=True)
     sides["Keras"] = _KerasSide(model)
     batches = _batches(network)
     losses = {}
@@ -169,7 +170,7 @@ def _networks() -> dict[str, Network]:
         "transformer": Network(
             8,
             512,
-            lambda: _transformer(512),
+            lambda: transformer(512),
             {
                 "torch, no chunks": lambda m: RelativeTransformer(m.get_layer("decoder")),
                 f"torch, chunks of {CHUNK}": lambda m: RelativeTransformer(
@@ -193,7 +194,8 @@ def _lstm_lm(units: int, num_layers: int, batch_size: int, num_steps: int) -> An
     return keras.Model(ids, keras.layers.Dense(NUM_CLASSES)(x))
 
 
-def _transformer(num_steps: int) -> Any:
+def transformer(num_steps: int) -> Any:
+    """A model of the layer "decoder": relative attention over `num_steps` events."""
     import keras
 
     from pipeline.nn.transformer.decoder import TransformerDecoder
@@ -241,7 +243,7 @@ def _batches(network: Network) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(zip(previous, events, strict=True))
 
 
-def _prepare(num_threads: int, is_deterministic: bool) -> None:
+def prepare(num_threads: int, is_deterministic: bool) -> None:
     """Threads and determinism of both sides, before anything is built."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
@@ -312,6 +314,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peak-tflops", type=float, default=0.0, help="of the device, fp32 or TF32"
     )
+    parser.add_argument("--eager-only", action="store_true", help="leave torch.compile out")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -90,12 +90,13 @@ def _codec(settings: params.Params, name: str) -> tuple[Any, Any]:
 
 def _check(recipe: Recipe, request: Request) -> None:
     default = Request(num=request.num)
-    always = ("num", "num_steps", "temperature", "seed")
+    always = ("num", "temperature", "seed")
     for field, value in vars(request).items():
         if field not in (*always, *recipe.accepts) and value != getattr(default, field):
             able = ", ".join(recipe.accepts)
             raise PipelineError(
-                f"{_OPTIONS.get(field, field)}: a {recipe.name} does not do that; it heeds {able}."
+                f"{_OPTIONS.get(field, field)}={value}: a {recipe.name} does not do that; "
+                f"it heeds {able}."
             )
 
 
@@ -123,7 +124,9 @@ def primer(settings: params.Params, name: str, text: str, option: str) -> tuple[
     encoding = getattr(settings.recipe_params(name), "encoding", codec.plain_encoding)
     try:
         pitches = _pitches(text)
-        note_sequence = _quarters(pitches) if pitches else midi.read(Path(text).read_bytes())
+        note_sequence = (
+            _quarters(pitches, option) if pitches else midi.read(Path(text).read_bytes())
+        )
         example = Example(text, note_sequence.SerializeToString())
         return tuple(codec.primer(example, codec_options, encoding))
     except OSError as error:
@@ -144,11 +147,11 @@ def _pitches(text: str) -> list[int]:
         return []
 
 
-def _quarters(pitches: list[int]) -> Any:
+def _quarters(pitches: list[int], option: str) -> Any:
     from note_seq.protobuf import music_pb2
 
     if not all(0 <= pitch <= 127 for pitch in pitches):
-        raise PipelineError(f"--primer={pitches}: MIDI pitches are 0 to 127; 60 is middle C.")
+        raise PipelineError(f"{option}={pitches}: MIDI pitches are 0 to 127; 60 is middle C.")
     sequence = music_pb2.NoteSequence(ticks_per_quarter=220, total_time=0.5 * len(pitches))
     sequence.tempos.add(qpm=120)
     sequence.time_signatures.add(numerator=4, denominator=4)

@@ -241,8 +241,8 @@ def _on_all_replicas(model: Any, step: Callable[[Any], Any]) -> Callable[[Any], 
             if "Collective ops is aborted" not in error.message:
                 raise
             raise PipelineError(
-                f"another worker is lost ({error.message.splitlines()[0]}). Start all of them "
-                "again: they go on from the chief's checkpoint."
+                "another worker is lost; it may say why. Start all of them again: they go on from "
+                "the chief's checkpoint."
             ) from error
         return results
 

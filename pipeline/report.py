@@ -66,9 +66,21 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "curves": _curves(name, train),
         "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
         "histograms": {m: _histogram(m, values) for m in values["generated"]},
+        "measured": _measured(metrics, values["generated"]),
         "legend": charts.legend([words(which) for which in values]),
         "samples": [f"{name}-{index:03d}" for index in range(listed["num_rendered"])],
     }
+
+
+# What the table of all models shows already.
+_COMPARED = ("nll", "perplexity", "accuracy", "nll_margin")
+
+
+def _measured(metrics: Mapping[str, Any], musical: Mapping[str, Any]) -> list[str]:
+    """The measures with an interval that stand in no other table, in the order of the file."""
+    keys = [key.removesuffix("_low") for key in metrics if key.endswith("_low")]
+    others = (*musical, *(_COMPARED if "nll" in metrics else ()))
+    return [key for key in keys if key in metrics and key not in others]
 
 
 def _curves(name: str, train: Mapping[str, Any]) -> str:

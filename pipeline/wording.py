@@ -22,8 +22,8 @@ def verdict(metrics: Mapping[str, Any]) -> Verdict:
       metrics: of the stage evaluate; its margin is nll_margin, in nats an event, or else the first
         that ends in _margin.
     """
-    margins = sorted((k for k in metrics if k.endswith("_margin")), key=lambda k: k != "nll_margin")
-    margin = margins[0] if margins else ""
+    margins = [key.removesuffix("_low") for key in metrics if key.endswith("_margin_low")]
+    margin = min(margins, key=lambda key: key != "nll_margin", default="")
     low, high = metrics.get(f"{margin}_low"), metrics.get(f"{margin}_high")
     if low is None or high is None:
         return Verdict("unknown", "not compared: no likelihood")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.nn.sampling import branches, sample_sequences
+from pipeline.nn.sampling import branches, kept_classes, sample_sequences
 
 LOGITS = np.array([1.0, -0.5, 2.0, 0.0, 1.5])
 
@@ -135,6 +135,61 @@ def test_top_k_below_the_beam_never_lets_an_excluded_class_in():
     logits = np.tile(LOGITS, (6, 1))
     found = sample_sequences(logits, lambda *_: logits, 4, 3, 1.0, 2, np.random.default_rng(0))
     assert set(found.reshape(-1).tolist()) <= {2, 4}
+
+
+def kept_by_loop(log_p: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
+    """The least class of both kinds of kept ones, found by adding one class after the other."""
+    ranked = sorted(log_p, reverse=True)
+    least = ranked[top_k - 1] if 0 < top_k < len(ranked) else -np.inf
+    total = 0.0
+    for value in ranked:
+        if top_p < 1 and total >= top_p:
+            break
+        total, last = total + np.exp(value), value
+    return log_p >= max(least, last)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.95, 0.5, 0.1, 1e-9])
+@pytest.mark.parametrize("top_k", [0, 1, 3, 6, 7, 99])
+def test_kept_classes_are_those_of_a_loop_in_numpy_and_keras(top_k, top_p):
+    ops = pytest.importorskip("keras").ops
+    logits = 2 * np.random.default_rng([1]).normal(size=(50, 7)).astype(np.float32)
+    log_p = np.log(softmax(logits))
+    found = kept_classes(log_p, top_k, top_p, np)
+    is_kept = np.isfinite(found)
+    np.testing.assert_array_equal(found[is_kept], log_p[is_kept])
+    expected = np.stack([kept_by_loop(row, top_k, top_p) for row in log_p.astype(np.float64)])
+    np.testing.assert_array_equal(is_kept, expected)
+    np.testing.assert_array_equal(kept_classes(ops.array(log_p), top_k, top_p, ops), found)
+
+
+def test_kept_classes_by_hand():
+    log_p = np.log([0.125, 0.25, 0.5, 0.0625, 0.0625])
+
+    def kept(top_k, top_p):
+        return np.flatnonzero(np.isfinite(kept_classes(log_p, top_k, top_p, np))).tolist()
+
+    assert kept(0, 1.0) == kept(5, 1.0) == kept(9, 1.0) == [0, 1, 2, 3, 4]
+    assert kept(0, 1e-12) == kept(1, 1.0) == kept(3, 0.4) == [2]
+    assert kept(0, 0.6) == kept(2, 1.0) == kept(2, 0.99) == [1, 2]
+    assert kept(0, 0.8) == [0, 1, 2]
+    # As likely as the last: a tie is never broken.
+    assert kept(4, 1.0) == kept(0, 0.9) == [0, 1, 2, 3, 4]
+
+
+def test_top_p_draws_in_proportion_at_the_temperature():
+    """At temperature 2 the two likeliest have 0.59, the three likeliest 0.78."""
+    rng = np.random.default_rng(0)
+    drawn, _ = branches(np.tile(LOGITS, (40_000, 1)), 1, 2.0, 0, rng, top_p=0.7)
+    exact = softmax(np.where(np.isin(np.arange(5), [2, 4, 0]), LOGITS / 2, -np.inf))
+    assert softmax(LOGITS / 2)[[2, 4]].sum() < 0.7 < softmax(LOGITS / 2)[[2, 4, 0]].sum()
+    np.testing.assert_allclose(np.bincount(drawn[:, 0], minlength=5) / 40_000, exact, atol=0.01)
+
+
+@pytest.mark.parametrize("top_p", [0.0, -0.1, 1.1, np.nan])
+def test_a_top_p_out_of_range_is_refused(top_p):
+    with pytest.raises(ValueError, match="top_p"):
+        branches(LOGITS[None], 1, 1.0, 0, np.random.default_rng(0), top_p)
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,14 @@ def extract_melodies(
     audible = _audible_notes(notes, programs)
     problems = np.zeros(len(_REASONS), np.int64)
     stretches = phrases.split(
-        *(_changes(notes), notes.tempos, notes.time_signatures),
+        *(changes(notes), notes.tempos, notes.time_signatures),
         *(notes.total_seconds, steps_per_quarter, problems),
     )
-    rows, groups = _grouped(notes, audible, stretches)
+    rows, groups = grouped(notes, audible, stretches)
     seconds = np.stack([notes.starts[rows], notes.ends[rows]])
     steps, bad = phrases.quantize(seconds, groups, stretches)
     if bad >= 0:
-        raise _negative_duration(notes, rows, groups, stretches, bad)
+        raise negative_duration(notes, rows, groups, stretches, bad)
     limits = np.array([min_bars, max_steps, min_unique_pitches], np.int64)
     found, events = phrases.find(
         *(steps, notes.pitches[rows], groups, stretches),
@@ -130,13 +130,13 @@ def _audible_notes(notes: NoteTable, programs: ProgramRanges) -> np.ndarray:
     return audible
 
 
-def _changes(notes: NoteTable) -> np.ndarray:
+def changes(notes: NoteTable) -> np.ndarray:
     """Places of the time signatures and, counting on, of the tempos, by time."""
     times = np.concatenate([notes.time_signatures[:, 0], notes.tempos[:, 0]])
     return times.argsort(kind="stable")
 
 
-def _grouped(
+def grouped(
     notes: NoteTable, audible: np.ndarray, stretches: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places of the notes within 0..total_seconds, by stretch, then instrument, then start.
@@ -155,7 +155,7 @@ def _grouped(
     return audible[order], groups[order]
 
 
-def _negative_duration(
+def negative_duration(
     notes: NoteTable, rows: np.ndarray, groups: np.ndarray, stretches: np.ndarray, bad: int
 ) -> Rejected:
     row, end_of_stretch = rows[bad], stretches[groups[bad] >> 32, 1]

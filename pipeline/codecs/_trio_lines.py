@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipeline.codecs._melody_extraction import _changes, _grouped, _negative_duration
+from pipeline.codecs._melody_extraction import changes, grouped, negative_duration
 from pipeline.codecs._trio_drums import drum_bits
 from pipeline.codecs._trio_overlap import NO_EVENT, NOTE_OFF
 
@@ -63,7 +63,7 @@ def stretches(
 
     counts = np.zeros(6, np.int64)
     table = phrases.split(
-        *(_changes(notes), notes.tempos, notes.time_signatures),
+        *(changes(notes), notes.tempos, notes.time_signatures),
         *(notes.total_seconds, steps_per_quarter, counts),
     )
     is_regular = table[:, _STEPS_PER_BAR] == 4 * steps_per_quarter
@@ -71,12 +71,12 @@ def stretches(
     problems["bad_tempo"] += int(counts[_BAD_TEMPO])
     is_other = (table[:, _STEPS_PER_BAR] != 0) & ~is_regular
     problems["not_four_four"] += int(counts[_NON_INTEGER_BAR] + is_other.sum())
-    rows, tracks = _grouped(notes, np.flatnonzero(notes.velocities != 0), table)
+    rows, tracks = grouped(notes, np.flatnonzero(notes.velocities != 0), table)
     is_taken = is_regular[tracks >> 32]
     rows, tracks = rows[is_taken], tracks[is_taken]
     steps, bad = phrases.quantize(np.stack([notes.starts[rows], notes.ends[rows]]), tracks, table)
     if bad >= 0:
-        raise _negative_duration(notes, rows, tracks, table, bad)
+        raise negative_duration(notes, rows, tracks, table, bad)
     parts = _parts(notes.programs[rows], notes.is_drum[rows], programs)
     taken = Notes(tracks, parts, steps[0], steps[1], notes.pitches[rows])
     return [taken.within(places) for places in _spans(tracks >> 32)]

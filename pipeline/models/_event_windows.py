@@ -188,7 +188,7 @@ def _windows(
             part = slice(max(begin - 1, 0), begin + window_steps)
             window = _window(history[part], window_steps, begin > 0)
             targets = own[begin : begin + window_steps].copy()
-            targets[: stride if begin else 0] = -1
+            targets[: window_steps - stride if begin else 0] = -1
             window[1, : len(targets)] = targets
             window[1, len(targets) :] = -1
             yield window, index, begin

@@ -52,7 +52,7 @@ class _Row:
         self.events: list[int] = []
         self.is_done = not self.due
         self._began: dict[int, int] = {}  # accompanying pitch -> step of its onset
-        self._melody_pitches: set[int] = set()
+        self._melody_pitches: list[int] = []  # one may sound twice
         self._step, self._velocity = 0, -1
         self._ended_now: set[int] = set()
 
@@ -89,11 +89,11 @@ class _Row:
         elif event >= v.shift:
             self._step += event - v.shift + 1
             self._ended_now.clear()
-        elif is_forced:
-            self._take_melody(event)
-        elif event >= v.note_off:
+        elif event - v.note_off in self._began:
             del self._began[event - v.note_off]
             self._ended_now.add(event - v.note_off)
+        elif is_forced:
+            self._take_melody(event)
         else:
             self._began[event] = self._step
         self.is_done = not self.due and not self._began
@@ -107,22 +107,19 @@ class _Row:
         if step > self._step:
             return None
         if event < v.note_off:
-            if event in self._began:  # the accompaniment gives way
-                return v.note_off + event
+            for pitch in self._began:
+                if pitch >= event:  # the accompaniment gives way
+                    return v.note_off + pitch
             if velocity >= 0 and velocity != self._velocity:
                 return velocity
         return event
 
     def _take_melody(self, event: int) -> None:
-        v = self.v
-        if event != self.due[0][1]:  # an accompanying note that gave way, or ends with the melody
-            del self._began[event - v.note_off]
-            return
         self.due.popleft()
-        if event < v.note_off:
-            self._melody_pitches.add(event)
-        else:
-            self._melody_pitches.discard(event - v.note_off)
+        if event < self.v.note_off:
+            self._melody_pitches.append(event)
+        elif event - self.v.note_off in self._melody_pitches:
+            self._melody_pitches.remove(event - self.v.note_off)
 
     def _ceiling(self) -> int:
         """Accompanying pitches stay below what the melody sounds, or sounds next."""

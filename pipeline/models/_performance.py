@@ -122,12 +122,18 @@ def generate(
       Records {"events"}, the primer included; with a melody, each is as long as it takes.
 
     Raises:
-      PipelineError: if the primer leaves no step to generate, or the beam is too wide.
+      PipelineError: if the primer leaves no step to generate, the beam is too wide, or a melody is
+        given with either.
     """
     from pipeline.models import _harmonization
     from pipeline.nn.cached_decoding import CachedDecoder
 
     if request.melody and codec.encoding is not None:
+        if request.primer or request.beam_size > 1:
+            raise PipelineError(
+                "a melody to be harmonized goes with no primer and no beam; leave out the primer, "
+                "and set beam_size=1."
+            )
         vocabulary = codec.encoding(options, params.encoding)
         decoder = CachedDecoder(model.get_layer("decoder"), request.num)
         return [

@@ -33,33 +33,23 @@ class Params(Training):
     encoder_sizes: tuple[int, ...] = Field(
         min_length=1, description="units of each direction of each encoder layer, the lowest first"
     )
-    conductor_sizes: tuple[int, ...] = Field(
-        description="units of the layers that lead from bar to bar; empty for a flat decoder"
-    )
+    conductor_sizes: tuple[int, ...] = Field(description="of layers over bars; [] decodes flat")
     decoder_sizes: tuple[int, ...] = Field(
         min_length=1, description="units of each layer of each part's decoder, the lowest first"
     )
     free_bits: float = Field(ge=0, description="KL of a passage that costs nothing, in bits")
     max_beta: float = Field(ge=0, description="weight of the KL above that, at the end")
-    beta_rate: float = Field(
-        ge=0, lt=1, description="the weight after n batches is max_beta * (1 - beta_rate^n)"
-    )
+    beta_rate: float = Field(ge=0, lt=1, description="weight n: max_beta * (1 - beta_rate^n)")
     scheduled_sampling: Literal["none", "constant", "inverse_sigmoid"] = Field(
         description="how the part of steps grows that are given a sampled history in training"
     )
-    sampling_rate: float = Field(
-        gt=0, description="that part if constant; batches of its slow growth if inverse_sigmoid"
-    )
+    sampling_rate: float = Field(gt=0, description="that part, or batches of its slow growth")
     decay_rate: float = Field(gt=0, le=1, description="of the learning rate, a batch")
     min_learning_rate: float = Field(ge=0, lt=1, description="what the learning rate decays to")
     clip_norm: float = Field(gt=0, description="largest global norm of the gradient")
-    max_transpose_semitones: int = Field(
-        ge=0, le=12, description="training passages are transposed by up to so much, up or down"
-    )
+    max_transpose_semitones: int = Field(ge=0, le=12, description="most in training, either way")
     shuffle_window: int = Field(ge=1, description="tunes, then passages, held to be shuffled")
-    num_probed: int = Field(
-        ge=2, description="passages that interpolation and attribute vectors are measured on"
-    )
+    num_probed: int = Field(ge=2, description="passages to measure interpolation, attributes on")
 
     @property
     def num_steps(self) -> int:
@@ -110,9 +100,6 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
 
     In training passages begin at every bar, are shuffled and transposed, and follow each other
     without end; in the other splits they do not overlap. Shorter tunes are left out.
-
-    Raises:
-      PipelineError: if no tune of the split is long enough.
     """
     import tensorflow as tf
 

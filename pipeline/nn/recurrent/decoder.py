@@ -47,16 +47,15 @@ class Decoder(keras.layers.Layer):
         self.latent_size = latent_size
         self.conductor = Conductor(num_segments, conductor_units) if conductor_units else None
         embedding_size = conductor_units[-1] if conductor_units else latent_size
-        self.cores = [CoreDecoder(n, embedding_size, core_units) for n in num_classes]
+        self.cores: Any = [CoreDecoder(n, embedding_size, core_units) for n in num_classes]
         self.samplers = [_loop(SamplingCell(core, dtype="float32")) for core in self.cores]
         self.segment_samplers = [
             _loop(SegmentCell(sampler, segment_steps, dtype="float32")) for sampler in self.samplers
         ]
 
     def build(self, *_: Any) -> None:
-        for layer in (self.conductor, *self.cores):
-            if layer:
-                layer.build((None, self.latent_size))
+        for layer in filter(None, (self.conductor, *self.cores)):
+            layer.build((None, self.latent_size))
         for loop in (*self.samplers, *self.segment_samplers):
             loop.build((None, None, loop.cell.input_size))
         self.built = True
@@ -120,8 +119,7 @@ class Decoder(keras.layers.Layer):
         sampler = self.samplers[index]
         last = -ops.ones_like(packed[:, 0, :1])
         if self.num_segments == 1:
-            state = sampler.cell.start(embeddings[:, 0], last)
-            return sampler(packed, initial_state=state)
+            return sampler(packed, initial_state=sampler.cell.start(embeddings[:, 0], last))
         segments = ops.reshape(
             packed, (-1, self.num_segments, self.segment_steps * packed.shape[-1])
         )
@@ -178,7 +176,6 @@ class InitialState(keras.layers.Layer):
         self.dense = keras.layers.Dense(
             sum(self.sizes),
             activation="tanh",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
             name="dense",
         )
 
@@ -293,8 +290,7 @@ class SegmentCell(keras.layers.Layer):
     def call(self, inputs: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
         split, cell = self.embedding_size, self.sampler.cell
         packed = ops.reshape(inputs[:, split:], (-1, self.num_steps, cell.input_size))
-        state = cell.start(inputs[:, :split], states[0])
-        logits = self.sampler(packed, initial_state=state)
+        logits = self.sampler(packed, initial_state=cell.start(inputs[:, :split], states[0]))
         last = sampled_classes(logits[:, -1], packed[:, -1, 2:])[:, None]
         return ops.reshape(logits, (-1, self.output_size)), [ops.cast(last, "float32")]
 

@@ -13,6 +13,9 @@ from pipeline.nn.recurrent.lstm import FastLSTM
 class BidirectionalEncoder(keras.layers.Layer):
     """Bidirectional LSTM layers, whose last outputs of both directions give mean and scale.
 
+    The reference starts the weights of mean and scale, and those from the latent to the decoder's
+    first state, near 0. It then takes hundreds of batches until the decoder listens to the latent.
+
     Args:
       num_classes: of each part.
       units: of each direction of each layer, the lowest first.
@@ -31,16 +34,9 @@ class BidirectionalEncoder(keras.layers.Layer):
             [FastLSTM(n, name=f"{direction}_{i}") for i, n in enumerate(units)]
             for direction in ("forwards", "backwards")
         )
-        small = keras.initializers.RandomNormal(stddev=0.001, seed=None)
-        self.mean = keras.layers.Dense(
-            latent_size, kernel_initializer=small, dtype="float32", name="mean"
-        )
+        self.mean = keras.layers.Dense(latent_size, dtype="float32", name="mean")
         self.scale = keras.layers.Dense(
-            latent_size,
-            activation="softplus",
-            kernel_initializer=small,
-            dtype="float32",
-            name="scale",
+            latent_size, activation="softplus", dtype="float32", name="scale"
         )
 
     def build(self, *_: Any) -> None:

@@ -22,7 +22,7 @@ def causal_attention(
     chunk: int = 128,
     dropout: Any = None,
 ) -> Any:
-    """softmax(Q K^T / sqrt(d) + S) V, where S is Q's product with the vectors of distances.
+    """softmax((Q K^T + S) / sqrt(d)) V, where S is Q's product with the vectors of distances.
 
     Args:
       queries: float, shape [batch, heads, steps, d]; `steps` is static.
