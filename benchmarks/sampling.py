@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.training_step import NUM_CLASSES, prepare, transformer
+from benchmarks import twins
+from benchmarks.training_step import prepare
+from benchmarks.twins.networks import NUM_CLASSES, transformer
 
 NUM_EVENTS = 512
 BLOCK = 128  # lengths that the uncached sampler is compiled for
@@ -30,6 +32,8 @@ SEED = 1
 
 def main() -> None:
     arguments = _arguments()
+    if not twins.can_run():
+        return
     prepare(arguments.threads, is_deterministic=False)
     decoder = _decoder()
     print(

@@ -95,8 +95,8 @@ def _check(recipe: Recipe, request: Request) -> None:
         if field not in (*always, *recipe.accepts) and value != getattr(default, field):
             able = ", ".join(recipe.accepts)
             raise PipelineError(
-                f"{_OPTIONS.get(field, field)}={value}: a {recipe.name} does not do that; "
-                f"it heeds {able}."
+                f"--{_OPTIONS.get(field, field.replace('_', '-'))}: "
+                f"a {recipe.name} does not do that; it heeds {able}."
             )
 
 
@@ -211,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _number(kind: type, least: int) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
-        if (value := kind(text)) < least:
+        if not (value := kind(text)) >= least:  # which NaN is not either
             raise argparse.ArgumentTypeError(f"{value} is below {least}")
         return value
 

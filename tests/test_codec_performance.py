@@ -19,6 +19,8 @@ from pipeline.codecs._sustain import apply_sustain, read_notes
 from pipeline.codecs.performance import CODEC, PerformanceOptions
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
+from pipeline.miniatures import maestro
+from pipeline.readers import midi
 
 CORPUS = Path(music21.__file__).parent / "corpus"
 OPTIONS = PerformanceOptions(
@@ -92,6 +94,13 @@ def performances() -> list[note_seq.NoteSequence]:
     return [perform(score, seed) for seed, score in enumerate(scores)]
 
 
+@cache
+def miniature() -> list[note_seq.NoteSequence]:
+    """200 performances of the miniature of MAESTRO, read from their MIDI files."""
+    _, members = maestro._performances(200, seed=7)
+    return [midi.read(data) for data in members.values()]
+
+
 def pitched(sequence: note_seq.NoteSequence, options: PerformanceOptions) -> note_seq.NoteSequence:
     kept = [n for n in sequence.notes if not n.is_drum]
     kept = [n for n in kept if options.min_pitch <= n.pitch <= options.max_pitch]
@@ -136,6 +145,20 @@ def test_events_equal_note_seq_on_real_performances():
         assert as_played(sequence, OPTIONS) == oracle_ids(oracle(sequence, OPTIONS), OPTIONS)
     assert len(performances()) >= 100
     assert sum(len(sequence.control_changes) for sequence in performances()) > 1000
+
+
+def test_events_and_records_equal_note_seq_on_200_performances_of_the_miniature():
+    num_notes, num_events = 0, 0
+    for sequence in miniature():
+        played = oracle(sequence, PIANO)
+        ids = oracle_ids(played, PIANO)
+        assert as_played(sequence, PIANO) == ids
+        round_trip = oracle_ids(oracle(played.to_sequence(), PIANO), PIANO)
+        assert record(sequence, PIANO).tolist() == round_trip
+        num_notes, num_events = num_notes + len(sequence.notes), num_events + len(ids)
+    assert len(miniature()) == 200
+    assert num_notes > 50_000
+    assert num_events > 200_000
 
 
 @pytest.mark.parametrize("num_velocity_bins", [0, 1, 7, 32, 127])

@@ -12,19 +12,13 @@ from pipeline.nn.sampling import branches, sample_sequences  # noqa: E402
 from pipeline.nn.transformer.decoder import TransformerDecoder  # noqa: E402
 
 NUM_CLASSES, WINDOW, ROWS = 9, 16, 3
-WAYS = [  # temperature, top_k, top_p
-    (1.0, 0, 1.0),
-    (0.0, 0, 1.0),
-    (0.7, 4, 1.0),
-    (1.3, 0, 0.8),
-    (1.0, 5, 0.6),
-]
+PLAIN, KEPT = (1.0, 0, 1.0), (0.8, 6, 0.9)  # temperature, top_k, top_p
 
 
 @pytest.fixture(scope="module", autouse=True)
 def short_blocks():
     """Caches that grow, and several compiled blocks, within few events."""
-    before, cached_decoding._BLOCK = cached_decoding._BLOCK, 6
+    before, cached_decoding._BLOCK = cached_decoding._BLOCK, 8
     yield
     cached_decoding._BLOCK = before
 
@@ -53,7 +47,6 @@ def decoders():
 
 
 NAMES = ("relative", "absolute", "odd", "lstm")
-TRANSFORMERS = NAMES[:3]
 
 
 def inputs_seen(events: np.ndarray, window: int | None) -> np.ndarray:
@@ -91,8 +84,17 @@ def primer(num_events: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, NUM_CLASSES, (ROWS, num_events))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("name", NAMES)
+# Each network, and each top_k and top_p, are compiled for each size of the caches: seconds.
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("relative", PLAIN),
+        ("relative", KEPT),
+        ("relative", (0.0, 0, 1.0)),
+        ("absolute", PLAIN),
+        ("lstm", KEPT),
+    ],
+)
 def test_drawing_equals_the_uncached_network_also_beyond_the_window(decoders, name, way):
     cached = CachedDecoder(decoders[name], ROWS)
     drawn = cached.draw(41, *way, np.random.default_rng(3))
@@ -102,8 +104,7 @@ def test_drawing_equals_the_uncached_network_also_beyond_the_window(decoders, na
     assert drawn.dtype == np.int64
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("name", ["relative", "lstm"])
+@pytest.mark.parametrize(("name", "way"), [("relative", PLAIN), ("lstm", KEPT)])
 def test_drawing_equals_branching_event_by_event(decoders, name, way):
     drawn = CachedDecoder(decoders[name], ROWS).draw(40, *way, np.random.default_rng(4))
     single, rng = CachedDecoder(decoders[name], ROWS), np.random.default_rng(4)
@@ -122,8 +123,8 @@ def test_logits_equal_those_of_the_whole_network(decoders, name):
         cached.append(events[:, i])
 
 
-@pytest.mark.parametrize("num_events", [0, 1, 5, 6, 7, 15, 16, 17, 24, 25, 35])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("num_events", [0, 1, 7, 8, 9, 15, 16, 17, 24, 25, 35])
+@pytest.mark.parametrize("name", ["relative", "lstm"])
 def test_a_primer_is_as_if_it_had_been_drawn(decoders, name, num_events):
     """Whatever its length is to blocks and windows; in one piece or in two."""
     events = primer(num_events)
@@ -140,19 +141,18 @@ def test_a_primer_is_as_if_it_had_been_drawn(decoders, name, num_events):
 def test_what_follows_a_primer_equals_the_uncached_network(decoders):
     cached = CachedDecoder(decoders["relative"], ROWS)
     cached.extend(primer(11))
-    drawn = cached.draw(9, 1.0, 0, 0.9, np.random.default_rng(8))
-    again = cached.draw(12, 1.0, 0, 0.9, np.random.default_rng(9))
-    expected = uncached_sample(decoders["relative"], primer(11), 9, 1.0, 0, 0.9, 8)
+    drawn = cached.draw(9, *KEPT, np.random.default_rng(8))
+    again = cached.draw(12, *KEPT, np.random.default_rng(9))
+    expected = uncached_sample(decoders["relative"], primer(11), 9, *KEPT, 8)
     np.testing.assert_array_equal(drawn, expected[:, 11:])
-    expected = uncached_sample(decoders["relative"], expected, 12, 1.0, 0, 0.9, 9)
+    expected = uncached_sample(decoders["relative"], expected, 12, *KEPT, 9)
     np.testing.assert_array_equal(again, expected[:, 20:])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_seed_alone_decides(decoders, name):
+def test_the_seed_alone_decides(decoders):
     def drawn(seed):
-        cached = CachedDecoder(decoders[name], ROWS)
-        return cached.draw(12, 1.0, 0, 1.0, np.random.default_rng(seed)).tolist()
+        cached = CachedDecoder(decoders["relative"], ROWS)
+        return cached.draw(12, *PLAIN, np.random.default_rng(seed)).tolist()
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert len({tuple(row) for row in drawn(1)}) == ROWS
@@ -165,14 +165,6 @@ def test_temperature_0_takes_the_likeliest_whatever_the_generator(decoders):
     ]
     np.testing.assert_array_equal(*found)
     assert (found[0] == found[0][0]).all()
-
-
-def test_drawn_classes_are_among_those_that_are_kept(decoders):
-    cached = CachedDecoder(decoders["relative"], ROWS)
-    drawn = cached.draw(30, 1.5, 2, 1.0, np.random.default_rng(0))
-    for i in range(30):
-        best = np.argsort(-uncached_logits(decoders["relative"], drawn[:, :i]), axis=1)[:, :2]
-        assert (best == drawn[:, i, None]).any(axis=1).all()
 
 
 @pytest.mark.parametrize("name", ["relative", "lstm"])
@@ -216,7 +208,7 @@ def test_a_beam_with_the_cache_equals_one_without(decoders, temperature):
 def test_an_lstm_steps_as_it_is_trained(decoders):
     """Dropout is of training alone."""
     layer = with_random_weights(RecurrentDecoder(NUM_CLASSES, (6, 5), 0.5))
-    inputs = np.concatenate([np.zeros((ROWS, 1), np.int64), primer(9) + 1], axis=1)
+    inputs = np.concatenate([np.zeros((ROWS, 1), np.int64), primer(63) + 1], axis=1)
     logits = np.array(layer(inputs))
     np.testing.assert_allclose(logits, decoders["lstm"](inputs), atol=1e-5)
     state = layer.initial_state(ROWS, 1)

@@ -107,10 +107,14 @@ def test_what_is_no_yaml_or_not_there_is_said(tmp_path):
         params.load(tmp_path / "missing.yaml")
 
 
+SHORT = {"num_steps": {"melody_rnn": 33}}
+
+
 def test_a_profile_is_laid_over_full(edited):
-    edited(("profile", "smoke"), ("generate.full.num", 7), ("generate.smoke", {"num_steps": 33}))
+    edited(("profile", "smoke"), ("generate.full.num", 7), ("generate.smoke", SHORT))
     found = params.load().generate_options()
-    assert (found.num, found.num_steps) == (7, 33)
+    full = {"melody_rnn": 256, "performance_rnn": 2048, "music_transformer": 2048}
+    assert (found.num, found.num_steps) == (7, full | {"melody_rnn": 33})
 
 
 def test_auto_means_official_only_under_full(edited):

@@ -227,10 +227,10 @@ class _Block(keras.layers.Layer):
         products = ops.swapaxes(
             ops.matmul(ops.swapaxes(queries, 0, 1), ops.swapaxes(vectors, 1, 2)), 0, 1
         )
-        # Slot j takes the product of distance position - j, which lies at capacity - 1 - it.
-        doubled = ops.pad(products, ((0, 0), (0, 0), (0, capacity - 1)))
-        begin = (0, 0, capacity - 1 - position)
-        return ops.slice(doubled, begin, (products.shape[0], *products.shape[1:]))
+        # Slot j takes the product of distance position - j, which lies at capacity - 1 - it. Not by
+        # a slice from there: XLA would compile it anew for each position.
+        empty = ops.zeros((*products.shape[:2], 2 * capacity - 1), products.dtype)
+        return ops.slice_update(empty, (0, 0, position), products)[..., capacity - 1 :]
 
     def _relative(self) -> Any:
         if self.relative is None:

@@ -1,0 +1,65 @@
+"""The PyTorch twins give what the Keras networks give, in small; wants the extra `bench`."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[bench]'")
+
+import keras  # noqa: E402
+
+from benchmarks.twins.lstm import LstmLm  # noqa: E402
+from benchmarks.twins.transformer import RelativeTransformer  # noqa: E402
+from pipeline.nn.recurrent.lstm import FastLSTM  # noqa: E402
+from pipeline.nn.transformer.decoder import TransformerDecoder  # noqa: E402
+
+STEPS = 12
+
+
+def random_ids() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 9, (2, STEPS), dtype=np.int32)
+
+
+def with_random_weights(layer):
+    rng = np.random.default_rng(1)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(scale=0.5, size=variable.shape))
+    return layer
+
+
+def test_the_lstm_language_model():
+    ids = keras.Input((STEPS,), dtype="int32")
+    x = FastLSTM(6)(FastLSTM(6)(keras.layers.Embedding(9, 5)(ids)))
+    model = with_random_weights(keras.Model(ids, keras.layers.Dense(8)(x)))
+    theirs = LstmLm(model)(torch.from_numpy(random_ids()).long()).detach()
+    np.testing.assert_allclose(model(random_ids()), theirs, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    layer = TransformerDecoder(
+        num_classes=8,
+        window_steps=STEPS,
+        num_layers=2,
+        num_heads=2,
+        hidden_size=8,
+        key_size=4,
+        filter_size=16,
+        max_distance=5,
+        dropout_rate=0.0,
+    )
+    layer.build((None, STEPS))
+    return with_random_weights(layer)
+
+
+@pytest.mark.parametrize("chunk", [None, 5, 12])
+def test_the_relative_transformer_in_any_chunks(decoder, chunk):
+    theirs = RelativeTransformer(decoder, chunk)(torch.from_numpy(random_ids()).long()).detach()
+    np.testing.assert_allclose(decoder(random_ids()), theirs, atol=1e-4)
+
+
+def test_the_relative_transformer_step_by_step(decoder):
+    twin, ids = RelativeTransformer(decoder), torch.from_numpy(random_ids()).long()
+    caches = twin.empty_caches(2, STEPS)
+    with torch.no_grad():
+        theirs = torch.stack([twin.step(ids[:, t], t, caches) for t in range(STEPS)], 1)
+    np.testing.assert_allclose(decoder(random_ids()), theirs, atol=1e-4)
