@@ -425,7 +425,10 @@ def test_sampling_gives_events_the_probability_that_they_are_judged_by(shards, m
 
 @pytest.mark.parametrize(
     ("name", "num_steps", "changes"),
-    [("music_transformer", 120, {}), ("performance_rnn", 300, {"rnn_layer_sizes": (48,)})],
+    [
+        ("music_transformer", 100, {"learning_rate": 0.01}),
+        ("performance_rnn", 150, {"learning_rate": 0.03, "rnn_layer_sizes": (48,)}),
+    ],
 )
 def test_training_learns_to_use_the_history(shards, name, num_steps, changes):
     keras.utils.set_random_seed(0)

@@ -1,5 +1,7 @@
 """Sampling with a cache against running the whole network for each event."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -80,8 +82,8 @@ def uncached_sample(decoder, events, num_events, temperature, top_k, top_p, seed
     return events
 
 
-def primer(num_events: int) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, NUM_CLASSES, (ROWS, num_events))
+def primer(num_events: int, num_rows: int = ROWS) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, NUM_CLASSES, (num_rows, num_events))
 
 
 # Each network, and each top_k and top_p, are compiled for each size of the caches: seconds.
@@ -102,6 +104,17 @@ def test_drawing_equals_the_uncached_network_also_beyond_the_window(decoders, na
     np.testing.assert_array_equal(drawn, expected)
     np.testing.assert_array_equal(cached.events, expected)
     assert drawn.dtype == np.int64
+
+
+@pytest.mark.parametrize(("name", "num_rows"), [("relative", 1), ("relative", 8), ("lstm", 8)])
+def test_one_row_and_rows_in_two_loops_equal_the_uncached_network(decoders, name, num_rows):
+    cached, events = CachedDecoder(decoders[name], num_rows), primer(3, num_rows)
+    cached.extend(events)
+    drawn = cached.draw(20, *PLAIN, np.random.default_rng(6))
+    expected = uncached_sample(decoders[name], events, 20, *PLAIN, 6)
+    np.testing.assert_array_equal(drawn, expected[:, 3:])
+    logits = uncached_logits(decoders[name], expected)
+    np.testing.assert_allclose(cached.next_logits(), logits, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "way"), [("relative", PLAIN), ("lstm", KEPT)])
@@ -216,3 +229,27 @@ def test_an_lstm_steps_as_it_is_trained(decoders):
         found, state = layer.step(inputs[:, position], position, state)
         np.testing.assert_allclose(found, logits[:, position], atol=1e-4, rtol=1e-4)
     assert np.abs(np.array(layer(inputs, training=True)) - logits).max() > 0.05
+
+
+@pytest.mark.parametrize("max_distance", [40, 0])
+def test_nothing_is_compiled_anew_for_another_position(max_distance):
+    """A compilation takes a second, a step less than a millisecond; a window has 2,048 places."""
+    layer = with_random_weights(
+        TransformerDecoder(NUM_CLASSES, 64, 1, 2, 8, 8, 8, max_distance, 0.0)
+    )
+    cached, single = (CachedDecoder(layer, 1) for _ in range(2))
+
+    def by_loop():
+        cached.draw(1, *PLAIN, np.random.default_rng(0))
+
+    def by_step():
+        single.next_logits()
+        single.append(np.zeros(1, np.int64))
+
+    for advance in (by_loop, by_step):
+        seconds = []
+        for _ in range(7):  # as many as the first caches hold
+            begin = time.process_time()
+            advance()
+            seconds.append(time.process_time() - begin)
+        assert sum(seconds[1:]) < seconds[0]

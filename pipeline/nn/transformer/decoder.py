@@ -202,7 +202,7 @@ class _Block(keras.layers.Layer):
         return (num_rows, self.num_heads, d, capacity), (num_rows, self.num_heads, capacity, v)
 
     def step(self, x: Any, position: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
-        """One step [rows, hidden_size]; products and sums, as matrices of one row are slow."""
+        """One step [rows, hidden_size] -> the same, and its caches with the step in them."""
         queries, key, value = (
             ops.reshape(y, (-1, self.num_heads, y.shape[-1] // self.num_heads))
             for y in self._projected(x)
@@ -211,13 +211,13 @@ class _Block(keras.layers.Layer):
         keys = ops.slice_update(caches[0], (0, 0, 0, position), key[..., None])
         values = ops.slice_update(caches[1], (0, 0, position, 0), value[:, :, None])
         capacity = keys.shape[-1]
-        logits = ops.sum(queries[..., None] * keys, axis=2)
+        logits = _product(queries, keys)
         distances = position - ops.arange(capacity)
         if self.relative is not None:
             logits = logits + self._relative_step(queries, position, capacity)
         logits = ops.where(distances >= 0, logits, _MASKED)
         weights = ops.softmax(logits, axis=-1)
-        attended = ops.sum(weights[..., None] * values, axis=2)
+        attended = _product(weights, values)
         x = x + self.combine(ops.reshape(attended, (-1, self.hidden_size)))
         return x + self.contract(self.expand(self.filter_norm(x))), [keys, values]
 
@@ -247,6 +247,17 @@ class _Block(keras.layers.Layer):
         """[batch, steps, n] -> [batch, heads, steps, n / heads]."""
         split = ops.reshape(x, (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads))
         return ops.transpose(split, (0, 2, 1, 3))
+
+
+def _product(vectors: Any, matrices: Any) -> Any:
+    """[rows, heads, m] . [rows, heads, m, n] -> [rows, heads, n], as is fastest on a CPU.
+
+    For one row the sum of products takes half of the time, for more the product of matrices takes a
+    quarter (measured).
+    """
+    if vectors.shape[0] == 1:
+        return ops.sum(vectors[..., None] * matrices, axis=2)
+    return ops.squeeze(ops.matmul(vectors[:, :, None], matrices), axis=2)
 
 
 def _sinusoids(num_steps: int, size: int) -> np.ndarray:
