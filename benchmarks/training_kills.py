@@ -47,7 +47,7 @@ class _Training:
     def __init__(self, clone: Path, model: str):
         self.clone, self.model, self.target = clone, model, f"train@{model}"
         for name, value in (("epochs", EPOCHS), ("steps_per_epoch", STEPS)):
-            pattern = rf"(  {model}:[\s\S]*?smoke: {{[^}}]*\b{name}:) \d+"
+            pattern = rf"(  {model}:(?:(?!\n  \w)[\s\S])*?smoke: (?:&\w+ )?{{[^}}]*\b{name}:) \d+"
             scratch.edit(clone, pattern, rf"\1 {value}")
         scratch.repro(clone, self.target)
         self.lock = (clone / "dvc.lock").read_bytes()

@@ -90,6 +90,9 @@ def _profile_mistakes(settings: params.Params) -> Iterator[str]:
     for name in settings.models:
         yield from _caught(settings.recipe_params, name)
     yield from _caught(settings.generate_options)
+    for recipe in settings.generate.full.get("num_steps", {}):
+        place = "generate.full.num_steps"
+        yield from _unknown(place, recipe, registry.names("models"))
     yield from _caught(settings.evaluate_options)
 
 

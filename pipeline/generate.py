@@ -93,14 +93,17 @@ def _check(recipe: Recipe, request: Request) -> None:
     always = ("num", "temperature", "seed")
     for field, value in vars(request).items():
         if field not in (*always, *recipe.accepts) and value != getattr(default, field):
-            able = ", ".join(recipe.accepts)
+            able = ", ".join(_option(name) for name in recipe.accepts)
             raise PipelineError(
-                f"--{_OPTIONS.get(field, field.replace('_', '-'))}: "
-                f"a {recipe.name} does not do that; it heeds {able}."
+                f"{_option(field)}: a {recipe.name} does not do that; it heeds {able}."
             )
 
 
-# How the fields of a Request are called on the command line, where otherwise than there.
+def _option(field: str) -> str:
+    """How a field of a Request is called on the command line."""
+    return f"--{_OPTIONS.get(field, field.replace('_', '-'))}"
+
+
 _OPTIONS = {"melody": "harmonize", "endpoints": "interpolate", "attributes": "attribute"}
 
 

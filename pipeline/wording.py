@@ -26,7 +26,7 @@ def verdict(metrics: Mapping[str, Any]) -> Verdict:
     margin = min(margins, key=lambda key: key != "nll_margin", default="")
     low, high = metrics.get(f"{margin}_low"), metrics.get(f"{margin}_high")
     if low is None or high is None:
-        return Verdict("unknown", "not compared: no likelihood")
+        return Verdict("unknown", "not compared: no margin")
     if low > 0:
         return Verdict("good", "beats its baseline")
     if high < 0:

@@ -167,8 +167,8 @@ def events_of(batches, num_batches=None):
     """The passages of batches as lists of events."""
     taken = batches if num_batches is None else batches.take(num_batches)
     rows = []
-    for inputs, targets in taken.as_numpy_iterator():
-        assert np.array_equal(inputs, targets)
+    for inputs, targets, weights in taken.as_numpy_iterator():
+        assert np.array_equal(inputs, targets) and (weights == 1).all()
         rows += [np.where(x[:, 0] < 2, x[:, 0] - 2, x[:, 0] + 19).tolist() for x in inputs]
     return rows
 

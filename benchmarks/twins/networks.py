@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-NUM_CLASSES = 388  # of performance events
+NUM_CLASSES = 388  # of performance events over all 128 pitches; the corpus has 308
 CHUNK = 128  # of the transformer's queries, as in pipeline/nn/transformer/attention.py
 
 

@@ -50,7 +50,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Random crops for ever: (what precedes each event, events, 1 for events and 0 for padding).
 
-    Each crop is drawn anew: its place, uniformly over all events, its transposition, as far as its
+    Each crop is drawn anew: its place, around every event alike, its transposition, as far as its
     pitches stay in the vocabulary, and its stretch. The draw depends on the seed and on the crop's
     number alone.
 
@@ -64,15 +64,17 @@ def training_batches(
     """
     kinds = Kinds.of(shards)
     events = performances(shards, "train")
-    # A place is where a crop may begin; short performances have one.
-    num_places = np.array([max(1, len(e) - window_steps + 1) for e in events])
-    ends = np.cumsum(num_places)
+    lengths = np.array([len(e) for e in events])
+    ends = np.cumsum(lengths)
 
     def crop(number: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([seed, int(number)])
+        # The event in a crop's middle, as far as the performance goes: so some begin at its start,
+        # as samples do.
         place = int(rng.integers(ends[-1]))
         index = int(np.searchsorted(ends, place, side="right"))
-        begin = place - int(ends[index] - num_places[index])
+        begin = place - int(ends[index] - lengths[index]) - window_steps // 2
+        begin = max(min(begin, int(lengths[index]) - window_steps), 0)
         semitones = int(rng.integers(-max_transpose_semitones, max_transpose_semitones + 1))
         stretch = stretches[int(rng.integers(len(stretches)))]
         # A compressed crop has fewer events: what is more than enough is cut off again.
@@ -99,7 +101,7 @@ def held_out_batches(
     A performance is cut into windows that overlap by half, and an event counts where half a window
     precedes it, or all that there is.
     """
-    windows = np.stack([w for w, _, _ in _windows(performances(shards, split), window_steps)])
+    windows = np.stack([w for w, _ in _windows(performances(shards, split), window_steps)])
     missing = -len(windows) % batch_size
     filling = np.stack([np.zeros_like(windows[0, 0]), np.full_like(windows[0, 1], -1)])
     windows = np.concatenate([windows, np.repeat(filling[None], missing, axis=0)])
@@ -133,7 +135,7 @@ def likelihood(
         filled = [part[i % len(part)][0] for i in range(batch_size)]
         given, targets, weights = _as_batch(tf.constant(np.stack(filled)))
         scores = [x.numpy() for x in score(given, targets, weights)]
-        for i, (_, index, _) in enumerate(part):
+        for i, (_, index) in enumerate(part):
             totals[:, index] += [score[i] for score in scores]
     nll, num_events, num_correct = totals
     return Likelihood(nll, num_events.astype(np.int64), num_correct.astype(np.int64))
@@ -179,8 +181,8 @@ def transposed(events: np.ndarray, kinds: Kinds, semitones: int) -> np.ndarray:
 
 def _windows(
     events: list[np.ndarray], window_steps: int, histories: list[np.ndarray] | None = None
-) -> Iterator[tuple[np.ndarray, int, int]]:
-    """(what precedes and events, -1 where an event does not count; performance; first event)."""
+) -> Iterator[tuple[np.ndarray, int]]:
+    """(what precedes and events, -1 where an event does not count; performance)."""
     stride = window_steps // 2
     for index, own in enumerate(events):
         history = own if histories is None else np.resize(histories[index], len(own))
@@ -191,7 +193,7 @@ def _windows(
             targets[: window_steps - stride if begin else 0] = -1
             window[1, : len(targets)] = targets
             window[1, len(targets) :] = -1
-            yield window, index, begin
+            yield window, index
 
 
 def _window(events: np.ndarray, window_steps: int, has_context: bool) -> np.ndarray:

@@ -128,7 +128,12 @@ def generate(
     from pipeline.models import _harmonization
     from pipeline.nn.cached_decoding import CachedDecoder
 
-    if request.melody and codec.encoding is not None:
+    if request.melody:
+        if codec.encoding is None:
+            raise PipelineError(
+                f"codec={codec.name} has no encoding of events; set the model's corpus to one of "
+                "the codec performance."
+            )
         if request.primer or request.beam_size > 1:
             raise PipelineError(
                 "a melody to be harmonized goes with no primer and no beam; leave out the primer, "

@@ -25,7 +25,8 @@ class Params(Training):
     """What params.yaml sets for a MusicVAE."""
 
     parts: tuple[Literal["melody", "bass", "drums"], ...] = Field(
-        min_length=1, description="fields of a record that are encoded and decoded together"
+        min_length=1,
+        description="fields of a record that go through one latent; attributes are the first's",
     )
     num_bars: int = Field(ge=1, description="length of a passage, in bars")
     steps_per_bar: int = Field(ge=1, description="melodies in other metres are left out")
@@ -96,7 +97,7 @@ def build(params: Params, shards: Shards) -> keras.Model:
 
 
 def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
-    """Batches of (passages, the same): classes [batch, steps, parts].
+    """Batches of (passages, the same, 1 a passage): classes [batch, steps, parts].
 
     In training passages begin at every bar, are shuffled and transposed, and follow each other
     without end; in the other splits they do not overlap. Shorter tunes are left out.
@@ -107,12 +108,9 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
 
     held_out = _passages(read_records(shards, split, _names(shards, params)), shards, params)
     if not list(held_out.take(1)):
-        raise PipelineError(
-            f"num_bars={params.num_bars} leaves nothing of split={split} of {shards.corpus}: no "
-            f"tune of {params.steps_per_bar} steps a bar is so long. Lower num_bars, or add tunes."
-        )
+        raise _nothing_left(shards, split, params)
     if split != "train":
-        return held_out.batch(params.batch_size).map(lambda x: (x, x)).prefetch(2)
+        return held_out.batch(params.batch_size).map(_as_batch).prefetch(2)
     names = _names(shards, params)
     records = _batching.shuffled_passes(shards, split, names, params.shuffle_window, seed)
     passages = _passages(records, shards, params, hop_bars=1)
@@ -122,7 +120,7 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
         return _transposed(tf.random.experimental.stateless_shuffle(block, key), params, key)
 
     blocks = passages.batch(params.shuffle_window).enumerate().map(shuffled)
-    return blocks.rebatch(params.batch_size).map(lambda x: (x, x)).prefetch(2)
+    return blocks.rebatch(params.batch_size).map(_as_batch).prefetch(2)
 
 
 def generate(
@@ -214,6 +212,12 @@ RECIPE = Recipe(
 )
 
 
+def _as_batch(passages: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    import tensorflow as tf
+
+    return passages, passages, tf.ones(tf.shape(passages)[:1])
+
+
 def _mean(values: np.ndarray) -> Measure:
     """The mean of values [examples, ...]."""
     rows = np.asarray(values, np.float64).reshape(len(values), -1)
@@ -274,7 +278,17 @@ def _transposed(passages: tf.Tensor, params: Params, key: tf.Tensor) -> tf.Tenso
 def _held_out(shards: Shards, split: str, params: Params, most: int = -1) -> np.ndarray:
     """The passages of a split, without overlap: int32 [passages, steps, parts]."""
     passages = _passages(read_records(shards, split, _names(shards, params)), shards, params)
-    return np.stack(list(passages.take(most).as_numpy_iterator()))
+    found = list(passages.take(most).as_numpy_iterator())
+    if len(found) < 2:  # measures interpolate between two
+        raise _nothing_left(shards, split, params)
+    return np.stack(found)
+
+
+def _nothing_left(shards: Shards, split: str, params: Params) -> PipelineError:
+    return PipelineError(
+        f"num_bars={params.num_bars} leaves too little of split={split} of {shards.corpus}: no "
+        f"tune of {params.steps_per_bar} steps a bar is so long. Lower num_bars, or add tunes."
+    )
 
 
 def _passage_of(events: tuple[int, ...], params: Params) -> np.ndarray:

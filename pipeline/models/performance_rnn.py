@@ -26,7 +26,7 @@ class Params(PerformanceTraining):
     )
     clip_norm: float = Field(gt=0, description="largest global norm of the gradient")
     decay_steps: int = Field(
-        ge=0, description="batches in which the rate falls to 0 along a cosine; 0: it stays"
+        ge=0, description="batches in which the rate falls to 0; 0: it stays, without a warm-up"
     )
 
 

@@ -13,15 +13,14 @@ from pipeline.nn.recurrent.lstm import FastLSTM
 class RecurrentDecoder(keras.layers.Layer):
     """Events to logits of the events that follow them.
 
-    The first layer is given an event's vector, not its one-hot: the same function, one product of
-    matrices less.
+    The first layer is given a learned vector of an event, not its one-hot.
 
     Args:
       num_classes: of the events; the input 0 stands for the start, i + 1 for event i.
       units: of each LSTM layer, the lowest first.
       dropout_rate: part of each layer's outputs that is set to 0 in training, anew at each step.
 
-    Source: magenta, performance_rnn/performance_model.py, `performance_with_dynamics_compact`.
+    Source: magenta, performance_rnn/performance_model.py, `performance_with_dynamics`.
     """
 
     window_steps = None  # the state forgets by itself; nothing ends

@@ -56,7 +56,7 @@ class SequenceVae(keras.Model):
         self.max_beta, self.beta_rate = max_beta, beta_rate
         self.schedule, self.sampling_rate = schedule, sampling_rate
         self.seed_generator = keras.random.SeedGenerator()
-        self.example_mean = ExampleMean(name="example_mean")
+        self.example_mean = ExampleMean(name="example_mean", reduction="mean_with_sample_weight")
         self.kl_bits = keras.metrics.Mean(name="kl_bits")
         self.accuracy = keras.metrics.Mean(name="accuracy")
 
@@ -133,7 +133,7 @@ def event_scores(logits: list[Any], windows: Any) -> tuple[Any, Any]:
 
 
 class ExampleMean(keras.losses.Loss):
-    """The mean of values; as a loss, so that Keras divides it among devices as it does losses."""
+    """The mean of values, each with its weight."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
