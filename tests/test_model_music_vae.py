@@ -168,7 +168,8 @@ def events_of(batches, num_batches=None):
     taken = batches if num_batches is None else batches.take(num_batches)
     rows = []
     for inputs, targets, weights in taken.as_numpy_iterator():
-        assert np.array_equal(inputs, targets) and (weights == 1).all()
+        assert np.array_equal(inputs, targets)
+        assert (weights == 1).all()
         rows += [np.where(x[:, 0] < 2, x[:, 0] - 2, x[:, 0] + 19).tolist() for x in inputs]
     return rows
 
@@ -230,10 +231,10 @@ def test_passages_of_trios_have_an_onset_in_each_part(trios):
             if (passage.max(axis=0) >= [2, 2, 1]).all():
                 expected.append(passage.tolist())
     batches = RECIPE.batches(trios, "test", options, 0)
-    found = [x.tolist() for inputs, _ in batches.as_numpy_iterator() for x in inputs]
+    found = [x.tolist() for inputs, *_ in batches.as_numpy_iterator() for x in inputs]
     assert found == expected
     assert len(found) < sum(len(trio_record(n)["melody"]) // 32 for n in range(16, 21))
-    for inputs, _ in RECIPE.batches(trios, "train", options, 0).take(3).as_numpy_iterator():
+    for inputs, *_ in RECIPE.batches(trios, "train", options, 0).take(3).as_numpy_iterator():
         assert inputs.shape == (8, 32, 3)
 
 
@@ -334,7 +335,7 @@ def test_measures_are_of_the_passages_as_the_model_sees_them(models, trios):
     found = RECIPE.measures(model, trios, "test", options, 3)
     assert all(np.isfinite(m.numerators).all() for m in found.values())
     passages = np.concatenate(
-        [x for x, _ in RECIPE.batches(trios, "test", options, 0).as_numpy_iterator()]
+        [x for x, *_ in RECIPE.batches(trios, "test", options, 0).as_numpy_iterator()]
     )
     mean, scale = (np.asarray(x, np.float64) for x in model.encoder(passages))
     kl = 0.5 * (mean**2 + scale**2 - 1 - np.log(scale**2)).sum(axis=1)
