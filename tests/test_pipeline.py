@@ -17,6 +17,7 @@ from tests import scratch
 from tests.scratch import commit, environment, repro, run
 
 MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
+MODEL = MODELS[0]
 CORPORA = list(yaml.safe_load((ROOT / "params.yaml").read_text())["corpora"])
 
 
@@ -98,7 +99,7 @@ def test_note_seq_reads_the_magenta_records(clone):
 
 def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
     """The run cache: a value that was there before costs nothing."""
-    model = MODELS[-1]
+    model = MODEL
     commit(clone, "results")
     runs = _num_runs(clone)
     branch = {f"train@{model}", f"generate@{model}", f"evaluate@{model}", "report"}
@@ -131,7 +132,7 @@ def test_a_run_leads_to_its_data_params_code_and_artifacts(clone):
 
 
 def test_a_person_generates_from_a_primer(clone, tmp_path):
-    command = (sys.executable, "-m", "pipeline.generate", MODELS[-1])
+    command = (sys.executable, "-m", "pipeline.generate", MODEL)
     arguments = ("--primer", "60,62,64,65", "--num", "2", "--num-steps", "48", "--out")
     text = run(clone, *command, *arguments, str(tmp_path / "tunes")).stdout
     assert "2 tunes" in text
@@ -139,6 +140,9 @@ def test_a_person_generates_from_a_primer(clone, tmp_path):
     midi = sorted((tmp_path / "tunes").glob("*.mid"))[0]
     again = run(clone, *command, "--primer", str(midi), "--num", "1", "--out", str(tmp_path / "b"))
     assert "1 tunes" in again.stdout
+    accompanied = (sys.executable, "-m", "pipeline.generate", "music_transformer")
+    text = run(clone, *accompanied, "--harmonize", str(midi), "--num", "1", "--out", str(tmp_path))
+    assert "1 tunes" in text.stdout
     bad = run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
     assert bad.returncode == 2
     assert "No such file" in bad.stderr

@@ -315,7 +315,7 @@ def test_the_table_shows_who_beats_the_baseline_and_who_does_not(root):
         (-0.2, -0.01, "bad", "loses to its baseline"),
         (-0.01, 0.2, "even", "does not beat its baseline"),
         (0.0, 0.2, "even", "does not beat its baseline"),
-        (None, None, "unknown", "not compared: no likelihood"),
+        (None, None, "unknown", "not compared: no margin"),
     ],
 )
 def test_verdicts(low, high, kind, words):
