@@ -36,9 +36,8 @@ def harmonized(decoder: Any, request: Request, vocabulary: Any) -> list[np.ndarr
         allowed = np.stack([row.allowed() for row in rows])
         logits = np.where(allowed, decoder.next_logits(), -np.inf)
         events, _ = branches(logits, 1, request.temperature, request.top_k, rng, request.top_p)
-        for row, event in zip(rows, events[:, 0].tolist(), strict=True):
-            row.add(event)
-        decoder.append(events[:, 0])
+        taken = [row.take(int(event)) for row, event in zip(rows, events[:, 0], strict=True)]
+        decoder.append(np.array(taken, np.int64))
     return [np.array(row.events, np.int64) for row in rows]
 
 
@@ -66,8 +65,9 @@ class _Row:
         if forced is not None:
             mask[forced] = True
             return mask
-        v, wait = self.v, self.due[0][0] - self._step
-        mask[v.shift : v.shift + min(wait, v.max_shift_steps)] = True
+        v = self.v
+        # Too long ones as well, for `take` cuts them: without them the rest is drawn far too often.
+        mask[v.shift : v.velocity] = True
         for pitch, began in self._began.items():
             mask[v.note_off + pitch] = began < self._step
         if len(self._began) < _MAX_VOICES:
@@ -78,11 +78,13 @@ class _Row:
             mask[v.velocity :] = True
         return mask
 
-    def add(self, event: int) -> None:
-        """Takes the event that was drawn."""
+    def take(self, event: int) -> int:
+        """Takes the event that was drawn, a shift only up to what is due; gives what it took."""
         if self.is_done:
-            return
+            return event
         v, is_forced = self.v, self._forced() is not None
+        if v.shift <= event < v.velocity:
+            event = min(event, v.shift + self.due[0][0] - self._step - 1)
         self.events.append(event)
         if event >= v.velocity:
             self._velocity = event
@@ -97,6 +99,7 @@ class _Row:
         else:
             self._began[event] = self._step
         self.is_done = not self.due and not self._began
+        return event
 
     def _forced(self) -> int | None:
         """The event that must come now, if one must."""
