@@ -14,6 +14,7 @@ extra `bench`.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from statistics import median
 from typing import Any
@@ -52,7 +53,8 @@ def _measured(decoder: Any, batch_size: int, num_rounds: int) -> dict[str, tuple
     uncached = _UncachedSampler(decoder, batch_size)
     started = time.perf_counter()
     events = _cached(decoder, batch_size)
-    print(f"first {batch_size} rows, compilation included: {time.perf_counter() - started:.1f} s")
+    seconds = time.perf_counter() - started
+    print(f"first {batch_size} rows, compilation included: {seconds:.1f} s", file=sys.stderr)
     same = {
         "Keras, no cache": uncached.share_redrawn(events),
         "PyTorch twin, cached, eager": float(np.mean(twin(_noise(batch_size)) == events)),

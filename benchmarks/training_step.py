@@ -5,9 +5,10 @@ Usage: python -m benchmarks.training_step [--networks lstm_2x128,...] [--rounds 
 
 Each network and setting of determinism has a process of its own, in which both sides first train
 for 20 steps from the same weights; their losses must agree. Then rounds are timed in which each
-side takes two steps in turn, the second of which counts; medians over rounds. Everything is fp32,
-Adam, without dropout. A GPU is used where both sides see one; --peak-tflops then gives the share
-of its peak that is reached, by the products of matrices alone. Needs the extra `bench`.
+side takes two steps in turn, the second of which counts; medians over rounds. Everything is fp32
+(on a GPU with TensorFloat-32 products, on both sides), Adam, without dropout. A GPU is used where
+both sides see one; --peak-tflops then gives the share of its peak that is reached, by the products
+of matrices alone. Needs the extra `bench`.
 """
 
 from __future__ import annotations

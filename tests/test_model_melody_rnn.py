@@ -1,7 +1,6 @@
 """The melody RNN on a small corpus: data, likelihood, sampling, repeatability."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,10 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from pipeline import registry, tfrecord  # noqa: E402
+from pipeline import registry  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
+from tests import toy_corpus  # noqa: E402
 
 CODEC = registry.codec("melody")
 RECIPE = registry.recipe("melody_rnn")
@@ -52,34 +52,9 @@ def params(encoding="basic", **changes):
 def write_corpus(folder: Path) -> Path:
     """Tunes that walk up and down a scale, each from a place and with a length of its own."""
     features = CODEC.features(OPTIONS)
-    splits = {"train": [7, 6], "validation": [3], "test": [5]}
-    number = 0
-    folder.mkdir(parents=True)
-    for split, lengths in splits.items():
-        for index, count in enumerate(lengths):
-            records = []
-            for _ in range(count):
-                records.append(tune_record(number))
-                number += 1
-            name = f"toy-{split}.tfrecord-{index:05d}-of-{len(lengths):05d}"
-            with open(folder / name, "wb") as file:
-                tfrecord.write_records(
-                    file, (tfrecord.serialize_example(r, features) for r in records)
-                )
-    corpus = {
-        "name": "toy",
-        "features": {
-            name: {"shape": list(f.shape), "dtype": f.dtype, "encoding": f.encoding}
-            for name, f in features.items()
-        },
-        "num_classes": {
-            name: CODEC.num_classes(OPTIONS, name) for name in features if "labels" in name
-        },
-        "splits": {split: {"shard_lengths": lengths} for split, lengths in splits.items()},
-        "options": OPTIONS.model_dump(mode="json"),
-    }
-    (folder / "corpus.json").write_text(json.dumps(corpus))
-    return folder
+    num_classes = {name: CODEC.num_classes(OPTIONS, name) for name in features if "labels" in name}
+    options = OPTIONS.model_dump(mode="json")
+    return toy_corpus.write(folder, features, tune_record, num_classes, options)
 
 
 def tune_record(number: int) -> dict:

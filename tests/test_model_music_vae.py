@@ -1,6 +1,5 @@
 """MusicVAE on small corpora: passages, training, resuming, generating, measuring."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,12 @@ keras = pytest.importorskip("keras")
 
 import note_seq  # noqa: E402
 
-from pipeline import registry, tfrecord  # noqa: E402
+from pipeline import registry  # noqa: E402
 from pipeline.checkpoints import Checkpoints  # noqa: E402
 from pipeline.codecs.base import Feature  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
+from tests import toy_corpus  # noqa: E402
 
 RECIPE = registry.recipe("music_vae")
 MELODY = registry.codec("melody")
@@ -28,7 +28,6 @@ MELODY_OPTIONS = MELODY.Options(
 )
 MELODY_FEATURES = {"melody": Feature((None,), "int64"), "steps_per_bar": Feature((), "int64")}
 TRIO_FEATURES = {part: Feature((None,), "int64") for part in ("melody", "bass", "drums")}
-SPLITS = {"train": [7, 6], "validation": [3], "test": [5]}
 
 
 def params(**changes):
@@ -63,30 +62,8 @@ def params(**changes):
 TRIO = {"parts": ("melody", "bass", "drums"), "conductor_sizes": (12,)}
 
 
-def write_corpus(folder: Path, features, record_of, num_classes, options) -> Shards:
-    number = 0
-    folder.mkdir(parents=True)
-    for split, lengths in SPLITS.items():
-        for index, count in enumerate(lengths):
-            records = [record_of(n) for n in range(number, number + count)]
-            number += count
-            name = f"toy-{split}.tfrecord-{index:05d}-of-{len(lengths):05d}"
-            with open(folder / name, "wb") as file:
-                tfrecord.write_records(
-                    file, (tfrecord.serialize_example(r, features) for r in records)
-                )
-    corpus = {
-        "name": "toy",
-        "features": {
-            name: {"shape": list(f.shape), "dtype": f.dtype, "encoding": f.encoding}
-            for name, f in features.items()
-        },
-        "num_classes": num_classes,
-        "splits": {split: {"shard_lengths": lengths} for split, lengths in SPLITS.items()},
-        "options": options,
-    }
-    (folder / "corpus.json").write_text(json.dumps(corpus))
-    return Shards.open(folder)
+def write_corpus(folder: Path, *corpus) -> Shards:
+    return Shards.open(toy_corpus.write(folder, *corpus))
 
 
 def melody_record(number: int) -> dict:

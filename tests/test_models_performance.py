@@ -1,6 +1,5 @@
 """Music Transformer and Performance RNN on a small corpus: data, likelihood, sampling, harmony."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from pipeline import registry, render, tfrecord  # noqa: E402
+from pipeline import registry, render  # noqa: E402
 from pipeline.codecs._performance import events as events_of  # noqa: E402
 from pipeline.codecs._performance import notes_of  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
@@ -19,6 +18,7 @@ from pipeline.models import _event_windows, _harmonization, _learning_rates  # n
 from pipeline.models._event_windows import Kinds, stretched, transposed  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
 from pipeline.nn.cached_decoding import CachedDecoder  # noqa: E402
+from tests import toy_corpus  # noqa: E402
 
 CODEC = registry.codec("performance")
 OPTIONS = CODEC.Options(
@@ -81,31 +81,10 @@ def performance(number: int) -> np.ndarray:
 
 
 def write_corpus(folder: Path) -> Path:
-    features = CODEC.features(OPTIONS)
-    splits = {"train": [7, 6], "validation": [3], "test": [5]}
-    number = 0
-    folder.mkdir(parents=True)
-    for split, lengths in splits.items():
-        for index, count in enumerate(lengths):
-            records = [{"events": performance(number + i)} for i in range(count)]
-            number += count
-            name = f"toy-{split}.tfrecord-{index:05d}-of-{len(lengths):05d}"
-            with open(folder / name, "wb") as file:
-                tfrecord.write_records(
-                    file, (tfrecord.serialize_example(r, features) for r in records)
-                )
-    corpus = {
-        "name": "toy",
-        "features": {
-            name: {"shape": list(f.shape), "dtype": f.dtype, "encoding": f.encoding}
-            for name, f in features.items()
-        },
-        "num_classes": {"events": NUM_CLASSES},
-        "splits": {split: {"shard_lengths": lengths} for split, lengths in splits.items()},
-        "options": OPTIONS.model_dump(mode="json"),
-    }
-    (folder / "corpus.json").write_text(json.dumps(corpus))
-    return folder
+    num_classes, options = {"events": NUM_CLASSES}, OPTIONS.model_dump(mode="json")
+    return toy_corpus.write(
+        folder, CODEC.features(OPTIONS), lambda n: {"events": performance(n)}, num_classes, options
+    )
 
 
 TEST = [performance(i) for i in range(16, 21)]  # after 13 to train on and 3 to validate by
