@@ -31,6 +31,8 @@ from pipeline.archive_members import (
     Window,
     inflated,
     is_gzip,
+    opened,
+    parts,
     payload,
 )
 from pipeline.errors import PipelineError, Rejected
@@ -41,7 +43,7 @@ _KEPT_FROM_BYTES = 64 * 1024**2  # a smaller tar.gz is decompressed again sooner
 _MAX_THREADS = 4  # each may hold a few hundred MiB of what a hostile archive unpacks to
 _FORMAT = 2  # of what is kept
 
-_DEFLATED = 8  # a zip's number of the method
+_STORED, _DEFLATED, _BZIP2 = 0, 8, 12  # a zip's numbers of the methods
 
 Index = dict[str, Place]
 
@@ -56,10 +58,11 @@ def index(archive: Path) -> Index:
         that leaves it, a link, a device, an encrypted member, a name given twice, or a bomb.
     """
     try:
-        about = archive.stat()
+        about = [part.stat() for part in parts(archive)]
     except FileNotFoundError:
         raise PipelineError(f"{archive} is not there. Run `dvc repro` to fetch it.") from None
-    return _index(archive, about.st_size, about.st_mtime_ns)
+    modified_ns = tuple(part.st_mtime_ns for part in about)
+    return _index(archive, sum(part.st_size for part in about), modified_ns)
 
 
 def seek_points(archive: Path) -> Path | None:
@@ -69,11 +72,11 @@ def seek_points(archive: Path) -> Path | None:
 
 
 @lru_cache(maxsize=8)
-def _index(archive: Path, num_bytes: int, modified_ns: int) -> Index:
+def _index(archive: Path, num_bytes: int, modified_ns: tuple[int, ...]) -> Index:
     del modified_ns  # of the cache's key only
     with refusing_damage(archive):
         if not is_gzip(archive):
-            with open(archive, "rb") as file:
+            with opened(archive) as file:
                 return dict(_members(file, archive, num_bytes))
         if num_bytes < _KEPT_FROM_BYTES:
             return _read_gzip(archive, None)
@@ -150,10 +153,10 @@ def _descended(
             yield prefix + name, place
     for name, place in inner:
         try:
-            container, opened, start = _opened_inner(file, archive, name, place)
+            container, outer, start = _opened_inner(file, archive, name, place)
         except Rejected as error:
             raise zipfile.BadZipFile(error.detail) from error
-        with opened as within:
+        with outer as within:
             zipped = cast(IO[bytes], Window(within, start, place.num_bytes))
             if zipfile.is_zipfile(zipped):
                 held = _zip_members(zipped, container, start)
@@ -166,7 +169,7 @@ def _opened_inner(
     file: IO[bytes], archive: Path, name: str, place: Place
 ) -> tuple[str, AbstractContextManager[IO[bytes]], int]:
     """What an inner zip lies in, and where; unpacked into .work if it was compressed once more."""
-    if not place.is_deflated:
+    if not (place.is_deflated or place.is_bzip2):
         return place.container, nullcontext(file), payload(file, place, name)
     target = _kept(archive, "inner") / hashlib.sha256(name.encode()).hexdigest()[:16]
     if not target.is_file():
@@ -198,10 +201,11 @@ def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[
             raise PipelineError(f"{container}: {info.filename!r} is encrypted. {REMEDY}")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise PipelineError(f"{container}: {info.filename!r} is a link. {REMEDY}")
-        if info.compress_type not in (0, _DEFLATED):
+        if info.compress_type not in (_STORED, _DEFLATED, _BZIP2):
             raise PipelineError(
                 f"{container}: {info.filename!r} is compressed by method {info.compress_type}; "
-                "stored and deflated ones are read. Pack it again."
+                "read are stored (0), deflate (8) and bzip2 (12). Pack it again, as with "
+                "`7z x` and `zip -r`."
             )
         yield (
             info.filename,
@@ -213,6 +217,7 @@ def _zip_members(file: IO[bytes], container: str, start: int) -> Iterator[tuple[
                 info.file_size,
                 info.CRC,
                 info.compress_type == _DEFLATED,
+                info.compress_type == _BZIP2,
             ),
         )
 

@@ -1,6 +1,7 @@
 """Archives read in place: names and members of a zip or a tar, nothing unpacked to disk.
 
-A member is addressed as "<archive file>!<member>", the archive relative to data/raw/<dataset>.
+A member is addressed as "<archive file>!<member>", the archive relative to data/raw/<dataset>. A
+zip that was cut into parts is addressed by the first, <name>.zip.001.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import IO, cast
 
 from pipeline import archive_index, paths
 from pipeline.archive_guard import refusing_damage
-from pipeline.archive_members import UNPACKED, Place, content, is_gzip
+from pipeline.archive_members import UNPACKED, Place, content, is_gzip, opened
 from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 
 
@@ -111,7 +112,7 @@ def _path(raw: Path, container: str) -> Path:
 
 def _opened(path: Path) -> IO[bytes]:
     if not is_gzip(path):
-        return open(path, "rb")
+        return opened(path)
     import rapidgzip
 
     # One thread: as many jobs as there are cores run side by side.

@@ -107,6 +107,52 @@ def test_a_zip64_and_one_behind_other_bytes_are_read(tmp_path):
     assert archives.read_one(tmp_path, "x.zip!a.mid") == b"one"
 
 
+@pytest.mark.parametrize("num_bytes", [10, 700, 5000])
+def test_a_zip_cut_into_parts_is_read_without_joining_them(tmp_path, num_bytes):
+    """Members lie across the cuts, headers and the directory too."""
+    random = np.random.default_rng(0)
+    contents = {f"{i:x}/{i}.mp3": random.bytes(500 * i) for i in range(4)}
+    whole = _zip(contents, zipfile.ZIP_STORED)
+    for number, at in enumerate(range(0, len(whole), num_bytes), 1):
+        (tmp_path / f"x.zip.{number:03d}").write_bytes(whole[at : at + num_bytes])
+    (tmp_path / "x.zip.999").write_bytes(b"of another, since a number between them is missing")
+    assert list(archives.members(tmp_path / "x.zip.001")) == list(contents)
+    found = dict(archives.read(tmp_path, [f"x.zip.001!{name}" for name in contents]))
+    assert found == {f"x.zip.001!{name}": data for name, data in contents.items()}
+
+
+def test_a_part_that_is_missing_is_noticed(tmp_path):
+    whole = _zip(CONTENTS)
+    for number, at in enumerate(range(0, len(whole), 100), 1):
+        (tmp_path / f"x.zip.{number:03d}").write_bytes(whole[at : at + 100])
+    assert list(archives.members(tmp_path / "x.zip.001")) == list(CONTENTS)
+    (tmp_path / "x.zip.002").unlink()
+    with pytest.raises(PipelineError, match="damaged, or neither a zip nor a tar"):
+        list(archives.members(tmp_path / "x.zip.001"))
+
+
+def test_bzip2_is_read_and_its_damage_noticed(tmp_path):
+    """FMA's archives are compressed by it."""
+    contents = {"a.csv": b"1,2,3\n" * 100_000, "b.mp3": np.random.default_rng(0).bytes(3_000_000)}
+    whole = _zip(contents, zipfile.ZIP_BZIP2)
+    (tmp_path / "x.zip").write_bytes(whole)
+    found = dict(archives.read(tmp_path, ["x.zip!a.csv", "x.zip!b.mp3"]))
+    assert found == {f"x.zip!{name}": data for name, data in contents.items()}
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0xFF
+    (tmp_path / "x.zip").write_bytes(damaged)
+    assert set(dict(archives.read(tmp_path, ["x.zip!a.csv", "x.zip!b.mp3"]))) == {"x.zip!a.csv"}
+
+
+def test_bzip2_that_unpacks_to_more_than_it_claims_is_stopped(tmp_path):
+    whole = bytearray(_zip({"a.mid": bytes(50_000_000)}, zipfile.ZIP_BZIP2))
+    entry = whole.index(b"PK\x01\x02")
+    struct.pack_into("<I", whole, entry + 24, 1000)  # the uncompressed size
+    (tmp_path / "x.zip").write_bytes(whole)
+    assert list(archives.members(tmp_path / "x.zip")) == ["a.mid"]
+    assert dict(archives.read(tmp_path, ["x.zip!a.mid"])) == {}
+
+
 def test_a_large_gz_is_indexed_once_and_read_from_its_points(tmp_path, work, monkeypatch):
     monkeypatch.setattr(archive_index, "_KEPT_FROM_BYTES", 0)
     random = np.random.default_rng(0)

@@ -536,6 +536,7 @@ PAGE = b"<!DOCTYPE html><html>log in</html>"
         ({}, 5, None, "has 1280000 bytes there, its publisher says 5"),
         ({"ranges": False, "length": "none"}, 5, None, "1280000 bytes, its publisher says 5"),
         ({}, None, "md5:" + "0" * 32, "its publisher says md5:0"),
+        ({}, None, "sha1:" + "0" * 40, "its publisher says sha1:0"),
         ({}, None, "sha256:" + "0" * 64, "its publisher says sha256:0"),
     ],
 )
@@ -643,8 +644,9 @@ def test_a_mirror_may_still_have_what_was_recorded(site, tmp_path):
 
 def test_a_published_checksum_is_not_recorded(site, tmp_path):
     fetch(tmp_path, site.url(), num_bytes=len(DATA))
-    md5 = f"md5:{hashlib.md5(DATA).hexdigest()}"
-    fetch(tmp_path / "b", site.url(), checksum=md5)
+    for algorithm in ("md5", "sha1"):
+        checksum = f"{algorithm}:{hashlib.new(algorithm, DATA).hexdigest()}"
+        fetch(tmp_path / algorithm, site.url(), checksum=checksum)
     assert not (paths.ROOT / "data").exists()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.errors import Rejected
+from pipeline.example import Example
 from pipeline.options import Options
 
 TOP_DB = 80.0
@@ -24,6 +26,24 @@ class MelOptions(Options):
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length={self.hop_length} exceeds n_fft={self.n_fft}")
         return self
+
+
+def mel_of(example: Example, options: MelOptions) -> np.ndarray:
+    """`mel_db` of what sounds; of a decoded example, which has no audio, its attribute "mel".
+
+    Raises:
+      Rejected: no_audio, non_finite, silent.
+    """
+    audio, key = example.audio, example.key
+    if audio is None and "mel" in example.attributes:
+        return np.asarray(example.attributes["mel"], np.float32)
+    if audio is None or not len(audio) or not example.sample_rate:
+        raise Rejected("no_audio", f"the example has no audio ({key})")
+    if not np.isfinite(audio).all():
+        raise Rejected("non_finite", f"a sample is NaN or infinite ({key})")
+    if not audio.any():
+        raise Rejected("silent", f"all samples are 0 ({key})")
+    return mel_db(audio, example.sample_rate, options)
 
 
 def mel_db(audio: np.ndarray, sample_rate: int, options: MelOptions) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipeline.codecs._melody_extraction import changes, grouped, negative_duration
+from pipeline.codecs import _four_four
 from pipeline.codecs._trio_drums import drum_bits
 from pipeline.codecs._trio_overlap import NO_EVENT, NOTE_OFF
 
@@ -18,8 +18,6 @@ FIRST_PITCH = 2  # class of the lowest pitch; those below are no event and note 
 
 Range = tuple[int, int]
 _MELODY, _BASS, _DRUMS, _OTHER = range(4)
-_NON_INTEGER_BAR, _BAD_TIME_SIGNATURE, _BAD_TEMPO = range(3, 6)  # slots of _melody_phrases
-_STEPS_PER_BAR = 2  # column of its stretches
 
 
 class Notes(NamedTuple):
@@ -59,26 +57,9 @@ def stretches(
     Raises:
       Rejected: negative_duration.
     """
-    from pipeline.codecs import _melody_phrases as phrases
-
-    counts = np.zeros(6, np.int64)
-    table = phrases.split(
-        *(changes(notes), notes.tempos, notes.time_signatures),
-        *(notes.total_seconds, steps_per_quarter, counts),
-    )
-    is_regular = table[:, _STEPS_PER_BAR] == 4 * steps_per_quarter
-    problems["bad_time_signature"] += int(counts[_BAD_TIME_SIGNATURE])
-    problems["bad_tempo"] += int(counts[_BAD_TEMPO])
-    is_other = (table[:, _STEPS_PER_BAR] != 0) & ~is_regular
-    problems["not_four_four"] += int(counts[_NON_INTEGER_BAR] + is_other.sum())
-    rows, tracks = grouped(notes, np.flatnonzero(notes.velocities != 0), table)
-    is_taken = is_regular[tracks >> 32]
-    rows, tracks = rows[is_taken], tracks[is_taken]
-    steps, bad = phrases.quantize(np.stack([notes.starts[rows], notes.ends[rows]]), tracks, table)
-    if bad >= 0:
-        raise negative_duration(notes, rows, tracks, table, bad)
+    rows, tracks, starts, ends, _ = _four_four.quantized(notes, steps_per_quarter, problems)
     parts = _parts(notes.programs[rows], notes.is_drum[rows], programs)
-    taken = Notes(tracks, parts, steps[0], steps[1], notes.pitches[rows])
+    taken = Notes(tracks, parts, starts, ends, notes.pitches[rows])
     return [taken.within(places) for places in _spans(tracks >> 32)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from pipeline.codecs._mel import MelOptions, mel_db
+from pipeline.codecs._mel import MelOptions, mel_of
 from pipeline.codecs._picture import picture_of, settled_jpeg, square
 from pipeline.codecs.base import Codec, Feature, Record
 from pipeline.errors import Rejected
@@ -61,24 +61,11 @@ def encode(example: Example, options: CoverOptions) -> list[dict[str, Any]]:
     picture = square(example.picture, options.size, example.key)
     record = {
         "picture": settled_jpeg(picture, options.quality, example.key),
-        "mel": _mel(example, options),
+        "mel": mel_of(example, options),
         "audio_features": _audio_features(example),
         "genre": example.attributes.get("genre") or "",
     }
     return [record]
-
-
-def _mel(example: Example, options: CoverOptions) -> np.ndarray:
-    audio, key = example.audio, example.key
-    if audio is None and "mel" in example.attributes:
-        return np.asarray(example.attributes["mel"], np.float32)
-    if audio is None or not len(audio) or not example.sample_rate:
-        raise Rejected("no_audio", f"the example has no audio ({key})")
-    if not np.isfinite(audio).all():
-        raise Rejected("non_finite", f"a sample is NaN or infinite ({key})")
-    if not audio.any():
-        raise Rejected("silent", f"all samples are 0 ({key})")
-    return mel_db(audio, example.sample_rate, options)
 
 
 def _audio_features(example: Example) -> np.ndarray:

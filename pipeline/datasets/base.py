@@ -26,7 +26,7 @@ class Source:
       file: its name in data/raw/<dataset>/.
       urls: where it is published, mirrors in order.
       num_bytes: its published size, or None where the publisher gives none.
-      checksum: "sha256:<hex>" or "md5:<hex>", or None: then recorded on first use.
+      checksum: "sha256:<hex>", "sha1:<hex>" or "md5:<hex>", or None: then recorded on first use.
     """
 
     file: str

@@ -64,17 +64,20 @@ class Composition(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def composed(genre: str, key: int, mode: int, tempo: float, seed: list[int]) -> Composition:
+def composed(
+    genre: str, key: int, mode: int, tempo: float, seed: list[int], style: Style | None = None
+) -> Composition:
     """A chord loop, a bass on its roots, a melody that walks on the scale, drums where due.
 
     Args:
-      genre: one of GENRES.
+      genre: its name.
       key: pitch class of the tonic, 0..11.
       mode: 1 for major, 0 for minor.
       tempo: in beats a minute.
       seed: draws loop, melody and dynamics.
+      style: of the genre; GENRES[genre], if none is given.
     """
-    style = GENRES[genre]
+    style = style or GENRES[genre]
     rng = np.random.default_rng(seed)
     loop = _LOOPS[rng.integers(len(_LOOPS))]
     dynamics = float(rng.uniform(0.65, 1.0))
