@@ -59,6 +59,7 @@ def _mistakes(settings: params.Params) -> Iterator[str]:
         yield from _source_mistakes(settings, name)
     if names:  # what is under them cannot be checked
         return
+    yield from _judge_mistakes(settings)
     said = set()
     for profile in ("full", "demo", "smoke"):  # a mistake in `full` shows in the others again
         for mistake in _profile_mistakes(settings.model_copy(update={"profile": profile})):
@@ -69,7 +70,7 @@ def _mistakes(settings: params.Params) -> Iterator[str]:
 
 
 def _name_mistakes(settings: params.Params) -> Iterator[str]:
-    judges = [m for m in registry.names("metrics") if hasattr(registry.metrics(m), "MEDIUM")]
+    metrics = [m for m in registry.names("metrics") if hasattr(registry.metrics(m), "MEDIUM")]
     for name in settings.datasets:
         yield from _unknown(f"datasets.{name}", name, registry.names("datasets"))
     for name, corpus in settings.corpora.items():
@@ -79,7 +80,8 @@ def _name_mistakes(settings: params.Params) -> Iterator[str]:
         yield from _unknown(f"models.{name}.recipe", model.recipe, registry.names("models"))
         yield from _unknown(f"models.{name}.corpus", model.corpus, settings.corpora)
         yield from _unknown(f"models.{name}.nn", model.nn, registry.names("nn"))
-        yield from _unknown(f"models.{name}.metrics", model.metrics, judges)
+        yield from _unknown(f"models.{name}.metrics", model.metrics, metrics)
+        yield from _unknown(f"models.{name}.judge", model.judge, settings.models)
 
 
 def _profile_mistakes(settings: params.Params) -> Iterator[str]:
@@ -94,6 +96,18 @@ def _profile_mistakes(settings: params.Params) -> Iterator[str]:
         place = "generate.full.num_steps"
         yield from _unknown(place, recipe, registry.names("models"))
     yield from _caught(settings.evaluate_options)
+
+
+def _judge_mistakes(settings: params.Params) -> Iterator[str]:
+    for name, model in settings.models.items():
+        judge = settings.model(model.judge)
+        place = f"params.yaml: models.{name}.judge={model.judge}"
+        if model.judge == name:
+            continue
+        if registry.recipe(judge.recipe).classify is None:
+            yield f"{place}: a {judge.recipe} classifies nothing. Name a classifier."
+        elif judge.corpus != model.corpus:
+            yield f"{place}: it knows {judge.corpus}, not {model.corpus}. Name one of that corpus."
 
 
 def _source_mistakes(settings: params.Params, name: str) -> Iterator[str]:

@@ -46,6 +46,12 @@ ONLY_SAMPLING = frozenset(
     )
 )
 
+# Recipes that name nothing but parts which are watched by themselves: where one is the judge of
+# another model's samples, its module cannot change a verdict unless its weights change, too.
+ONLY_DECLARING = frozenset(
+    f"pipeline/models/{module}.py" for module in ("mel_classifier", "roll_classifier")
+)
+
 
 def closure(modules: Iterable[str]) -> set[str]:
     """The project's files that decide what these do, themselves included.

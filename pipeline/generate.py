@@ -11,11 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import console, files, params, paths, registry, render, samples, weights
+from pipeline import (
+    console,
+    files,
+    given_music,
+    params,
+    paths,
+    pieces,
+    registry,
+    samples,
+    weights,
+)
 from pipeline.codecs.base import Record
-from pipeline.errors import PipelineError, Rejected
-from pipeline.example import Example
-from pipeline.models.base import Recipe, Request
+from pipeline.errors import PipelineError
+from pipeline.models.base import Recipe, Request, Shards
 
 
 def main(name: str) -> None:
@@ -23,17 +32,22 @@ def main(name: str) -> None:
     settings = params.load()
     options = settings.generate_options()
     recipe = registry.recipe(settings.model(name).recipe)
+    if recipe.generate is None:
+        _leave_nothing(name)
+        return
     heeded = {field: getattr(options, field) for field in _SAMPLING if field in recipe.accepts}
     request = Request(
         num=options.num,
         num_steps=options.num_steps.get(recipe.name),
         temperature=options.temperature,
         seed=settings.seed,
+        sources=_sources(settings, name, recipe, options.num),
         **heeded,
     )
     with files.atomic_directory(paths.samples(name)) as out:
         records = sample(settings, name, request)
-        write(settings, name, records, out, options.num_rendered)
+        made = pieces.made_of(settings, name, records)
+        titles = pieces.write(name, made, out, options.num_rendered)
         samples.save(records, out)
         model = files.read_json(paths.model(name) / "model.json")
         files.write_json(
@@ -43,10 +57,25 @@ def main(name: str) -> None:
                 "corpus": model["corpus"],
                 "source": model["source"],
                 "num": len(records),
-                "num_rendered": min(options.num_rendered, len(records)),
+                "rendered": titles,
                 "request": {k: getattr(request, k) for k in _STAGE_FIELDS},
             },
         )
+
+
+def _leave_nothing(name: str) -> None:
+    """What a recipe that only judges has for samples: DVC wants its out all the same."""
+    with files.atomic_directory(paths.samples(name)) as out:
+        samples.save([], out)
+        files.write_json(out / "samples.json", {"model": name, "num": 0, "rendered": []})
+
+
+def _sources(settings: params.Params, name: str, recipe: Recipe, num: int) -> tuple[Record, ...]:
+    """Held-out records, for recipes that make others of them."""
+    if recipe.sources is None:
+        return ()
+    shards = Shards.open(paths.shards(settings.model(name).corpus))
+    return tuple(recipe.sources(shards, "test", settings.recipe_params(name), num))
 
 
 # What `generate` in params.yaml sets for every recipe that heeds it.
@@ -61,31 +90,12 @@ def sample(settings: params.Params, name: str, request: Request) -> list[Record]
       PipelineError: the request asks for what the model's recipe does not do.
     """
     recipe = registry.recipe(settings.model(name).recipe)
+    if recipe.generate is None:
+        raise PipelineError(f"{name}: a {recipe.name} judges music, and makes none.")
     _check(recipe, request)
     model = weights.trained(settings, name)
-    codec, codec_options = _codec(settings, name)
+    codec, codec_options = pieces.codec_of(settings, name)
     return recipe.generate(model, settings.recipe_params(name), codec, codec_options, request)
-
-
-def write(
-    settings: params.Params, name: str, records: list[Record], out: Path, num_rendered: int
-) -> None:
-    """Writes each record as MIDI, and the first ones as WAV and picture too."""
-    codec, codec_options = _codec(settings, name)
-    for index, record in enumerate(console.progress(records, "writing", len(records))):
-        note_sequence = codec.decode(record, codec_options).note_sequence
-        stem = f"{name}-{index:03d}"
-        midi_file = render.midi(note_sequence)
-        with files.atomic_open(out / f"{stem}.mid") as file:
-            file.write(midi_file)
-        if index < num_rendered:
-            render.write_wav(out / f"{stem}.wav", render.waveform(note_sequence))
-            render.write_piano_roll(out / f"{stem}.png", note_sequence, f"{name}, sample {index}")
-
-
-def _codec(settings: params.Params, name: str) -> tuple[Any, Any]:
-    corpus = settings.model(name).corpus
-    return registry.codec(settings.corpus(corpus).codec), settings.codec_options(corpus)
 
 
 def _check(recipe: Recipe, request: Request) -> None:
@@ -104,65 +114,12 @@ def _option(field: str) -> str:
     return f"--{_OPTIONS.get(field, field.replace('_', '-'))}"
 
 
-_OPTIONS = {"melody": "harmonize", "endpoints": "interpolate", "attributes": "attribute"}
-
-
-def primer(settings: params.Params, name: str, text: str, option: str) -> tuple[int, ...]:
-    """The events that a tune means to a model: a MIDI file's melody, or pitches of a quarter.
-
-    Args:
-      settings: params.yaml.
-      name: of the model.
-      text: a path, or MIDI pitches like "60,62,64".
-      option: the command line's, for the message.
-
-    Raises:
-      PipelineError: it is neither, or holds no notes.
-    """
-    from pipeline.readers import midi
-
-    codec, codec_options = _codec(settings, name)
-    if codec.primer is None:
-        raise PipelineError(f"{option}={text}: models of {codec.name} start from nothing.")
-    encoding = getattr(settings.recipe_params(name), "encoding", codec.plain_encoding)
-    try:
-        pitches = _pitches(text)
-        note_sequence = (
-            _quarters(pitches, option) if pitches else midi.read(Path(text).read_bytes())
-        )
-        example = Example(text, note_sequence.SerializeToString())
-        return tuple(codec.primer(example, codec_options, encoding))
-    except OSError as error:
-        raise PipelineError(
-            f"{option}={text}: {error.strerror}. Give a MIDI file, or pitches like 60,62,64."
-        ) from None
-    except Rejected as problem:
-        raise PipelineError(
-            f"{option}={text}: {problem}. Give a MIDI file with a melody."
-        ) from None
-
-
-def _pitches(text: str) -> list[int]:
-    """The numbers of "60,62,64"; none if it is no such list, and so a path."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        return []
-
-
-def _quarters(pitches: list[int], option: str) -> Any:
-    from note_seq.protobuf import music_pb2
-
-    if not all(0 <= pitch <= 127 for pitch in pitches):
-        raise PipelineError(f"{option}={pitches}: MIDI pitches are 0 to 127; 60 is middle C.")
-    sequence = music_pb2.NoteSequence(ticks_per_quarter=220, total_time=0.5 * len(pitches))
-    sequence.tempos.add(qpm=120)
-    sequence.time_signatures.add(numerator=4, denominator=4)
-    for index, pitch in enumerate(pitches):
-        sequence.notes.add(
-            pitch=pitch, velocity=100, start_time=0.5 * index, end_time=0.5 * (index + 1)
-        )
-    return sequence
+_OPTIONS = {
+    "melody": "harmonize",
+    "endpoints": "interpolate",
+    "attributes": "attribute",
+    "sources": "transfer",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,7 +137,10 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m pipeline.generate music_transformer --harmonize tune.mid --out pieces/\n"
         "  python -m pipeline.generate vae_melody_2bar --interpolate a.mid b.mid --num 9 --out t/\n"
         "  python -m pipeline.generate vae_melody_2bar --primer a.mid --attribute range=2 \\\n"
-        "      --out tunes/",
+        "      --out tunes/\n"
+        "  python -m pipeline.generate gan_convolutional --genre Jazz --out phrases/\n"
+        "  python -m pipeline.generate cyclegan_rock_jazz --transfer song.mid --genre Jazz \\\n"
+        "      --out songs/",
     )
     parser.add_argument("model", help="a key of `models` in params.yaml, already trained")
     parser.add_argument("--out", type=Path, help="directory for NAME-000.mid, .wav and .png, ...")
@@ -194,6 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attribute", action="append", default=[], type=_attribute,
                         metavar="NAME=SHIFT", help="move samples along an attribute, in standard "
                         "deviations: density=1.5; may be repeated")  # fmt: skip
+    parser.add_argument("--genre", default="", metavar="NAME",
+                        help="the genre to play in (default: each in turn)")  # fmt: skip
+    parser.add_argument("--transfer", type=Path, metavar="MIDI",
+                        help="a MIDI file to be played in --genre, as a whole")  # fmt: skip
     parser.add_argument("--num", type=_number(int, 1), default=4, help="how many (default: 4)")
     parser.add_argument("--num-steps", type=_number(int, 1), help="length of each with its primer: "
                         "sixteenths of a melody, events of a performance (default: as in "
@@ -236,7 +200,7 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
         raise PipelineError(f"--top-p={arguments.top_p}: a probability above 0, at most 1.")
 
     def events(text: str, option: str) -> tuple[int, ...]:
-        return primer(settings, arguments.model, text, option) if text else ()
+        return given_music.primer(settings, arguments.model, text, option) if text else ()
 
     return Request(
         num=arguments.num,
@@ -245,12 +209,22 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
         melody=events(arguments.harmonize, "--harmonize"),
         endpoints=tuple(events(text, "--interpolate") for text in arguments.interpolate),
         attributes=dict(arguments.attribute),
+        genre=arguments.genre,
+        sources=_transferred(settings, arguments),
         temperature=arguments.temperature,
         top_k=arguments.top_k,
         top_p=arguments.top_p,
         beam_size=arguments.beam_size,
         seed=settings.seed if arguments.seed is None else arguments.seed,
     )
+
+
+def _transferred(settings: params.Params, arguments: argparse.Namespace) -> tuple[Record, ...]:
+    if arguments.transfer is None:
+        if "sources" in registry.recipe(settings.model(arguments.model).recipe).accepts:
+            raise PipelineError(f"{arguments.model} makes music of music: give --transfer MIDI.")
+        return ()
+    return given_music.passages(settings, arguments.model, arguments.transfer)
 
 
 def _command() -> None:
@@ -264,9 +238,12 @@ def _command() -> None:
         return
     settings = params.load()
     records = sample(settings, arguments.model, _request(settings, arguments))
+    made = pieces.made_of(settings, arguments.model, records)
+    if arguments.transfer:
+        made = [pieces.joined(made)]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write(settings, arguments.model, records, arguments.out, len(records))
-    print(f"{len(records)} tunes are in {arguments.out}/ as .mid, .wav and .png.")
+    pieces.write(arguments.model, made, arguments.out, len(made))
+    print(f"{len(made)} tunes are in {arguments.out}/ as .mid, .wav and .png.")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,11 @@ class ModelBlock(ProfiledBlock):
     recipe: str
     nn: str = Field(description="the module of pipeline/nn that the recipe is built of")
     corpus: str
-    metrics: str = Field(description="the module of pipeline/metrics that judges its samples")
+    metrics: str = Field(description="the module of pipeline/metrics that measures its samples")
+    judge: str = Field(
+        description="the classifier of models that says which class its samples are of; the "
+        "model's own name: none"
+    )
 
 
 class Generate(Options):

@@ -5,12 +5,23 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import charts, console, files, markdown, params, paths
+from pipeline import (
+    charts,
+    console,
+    files,
+    markdown,
+    params,
+    paths,
+    report_genre,
+    report_results,
+    wording,
+)
 from pipeline.errors import PipelineError
+from pipeline.report_genre import Sample
 from pipeline.wording import control_verdict, number, verdict, words
 
 SPLITS = ("train", "validation", "test")
@@ -33,6 +44,7 @@ def main() -> None:
     page = _template().render(
         profile=settings.profile,
         models=models,
+        tables=report_results.tables(models),
         corpora=corpora,
         datasets=_datasets(corpora),
         margins=_margins(models),
@@ -41,7 +53,8 @@ def main() -> None:
     )
     with files.atomic_directory(paths.REPORTS / "assets") as assets:
         for model in models:
-            _copy_samples(model["name"], model["samples"], assets)
+            stems = [stem for sample in model["samples"] for stem in sample.stems]
+            _copy_samples(model["name"], stems, assets)
     with files.atomic_open(paths.REPORTS / "index.html", "w") as file:
         file.write(page)
 
@@ -49,13 +62,16 @@ def main() -> None:
 def _model(settings: params.Params, name: str) -> dict[str, Any]:
     train = files.read_json(_input("train", name, "metrics.json"))
     metrics = files.read_json(_input("evaluate", name, "metrics.json"))
-    values = files.read_json(_input("evaluate", name, "plots/distributions.json"))
+    values = _values(name)
     listed = files.read_json(_input("generate", name, "samples.json"))
     if metrics["profile"] != settings.profile:
         raise PipelineError(
             f"reports/evaluate/{name} is of profile={metrics['profile']}, but params.yaml says "
             f"profile={settings.profile}. Run `dvc repro evaluate@{name}` first."
         )
+    musical = _ordered(values.get("generated", {}), wording.MUSICAL)
+    told = _measured(metrics, musical)
+    is_classifier = report_results.kind(metrics) in report_results.CLASSIFIERS
     return {
         "name": name,
         "block": settings.model(name),
@@ -65,22 +81,58 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "control": control_verdict(metrics),
         "curves": _curves(name, train),
         "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
-        "histograms": {m: _histogram(m, values) for m in values["generated"]},
-        "measured": _measured(metrics, values["generated"]),
+        "histograms": {m: _histogram(m, values) for m in _drawn(musical)},
+        "musical": {m: wording.meaning(m) for m in (*musical, *_of_sets(metrics))},
+        "contrasts": list(values)[len(REFERENCES) :],
+        "judge": "" if settings.model(name).judge == name else settings.model(name).judge,
+        "measured": {key: wording.meaning(key, is_classifier) for key in told},
         "legend": charts.legend([words(which) for which in values]),
-        "samples": [f"{name}-{index:03d}" for index in range(listed["num_rendered"])],
+        "confusion": report_genre.confusion(_rows(_input("evaluate", name, "plots/confusion.csv"))),
+        "samples": _samples(name, listed["rendered"]),
     }
 
 
-# What the table of all models shows already.
+REFERENCES = ("generated", "held_out", "training")
+
+
+def _values(name: str) -> dict[str, Any]:
+    """Each metric of each piece, by set, those that all models have first; empty without pieces."""
+    found = files.read_json(_input("evaluate", name, "plots/distributions.json"))
+    return {which: found[which] for which in _ordered(found, REFERENCES)}
+
+
+def _of_sets(metrics: Mapping[str, Any]) -> list[str]:
+    """What was measured of all pieces together, beside what was of each."""
+    return [key for key in wording.MEASURED if f"{key}_training" in metrics]
+
+
+def _ordered(keys: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those that are known in that order, then the others."""
+    own, order = list(keys), list(known)
+    return [*(key for key in order if key in own), *(key for key in own if key not in order)]
+
+
+def _drawn(musical: list[str]) -> list[str]:
+    """A choice of what is known, and all that is not."""
+    chosen = (m for m in musical if m in wording.DRAWN or not wording.meaning(m))
+    return _ordered(chosen, wording.DRAWN)
+
+
+# What the table of results shows already.
 _COMPARED = ("nll", "perplexity", "accuracy", "nll_margin")
 
 
-def _measured(metrics: Mapping[str, Any], musical: Mapping[str, Any]) -> list[str]:
-    """The measures with an interval that stand in no other table, in the order of the file."""
+def _measured(metrics: Mapping[str, Any], musical: Iterable[str]) -> list[str]:
+    """The measures that stand in no other table: those with an interval, and a few without one."""
     keys = [key.removesuffix("_low") for key in metrics if key.endswith("_low")]
+    keys += [key for key in metrics if key in wording.WITHOUT_INTERVAL]
     others = (*musical, *(_COMPARED if "nll" in metrics else ()))
-    return [key for key in keys if key in metrics and key not in others]
+    return _ordered((key for key in keys if key in metrics and key not in others), wording.MEASURED)
+
+
+def _samples(name: str, rendered: list[dict[str, str]]) -> list[Sample]:
+    verdicts = _rows(_input("evaluate", name, "plots/verdicts.csv"))
+    return report_genre.samples(rendered, verdicts)
 
 
 def _curves(name: str, train: Mapping[str, Any]) -> str:

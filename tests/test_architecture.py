@@ -112,12 +112,18 @@ _LOADED = {
     "describe": [],
     "train": ["models.{recipe}", "nn.{nn}"],
     "generate": ["models.{recipe}", "nn.{nn}", "codecs.{corpus_codec}"],
-    "evaluate": ["models.{recipe}", "nn.{nn}", "codecs.{corpus_codec}", "metrics.{metrics}"],
+    "evaluate": [
+        *("models.{recipe}", "nn.{nn}", "models.{judge_recipe}", "nn.{judge_nn}"),
+        *("codecs.{corpus_codec}", "metrics.{metrics}"),
+    ],
     "report": [],
 }
 
 
-_UNREACHED = {"train": closure.ONLY_SAMPLING, "evaluate": closure.ONLY_SAMPLING}
+_UNREACHED = {
+    "train": closure.ONLY_SAMPLING,
+    "evaluate": closure.ONLY_SAMPLING | closure.ONLY_DECLARING,
+}
 
 
 def _stage_items():
@@ -129,6 +135,8 @@ def _stage_items():
             facts = {"key": key, **(block.model_dump() if block else {})}
             if "corpus" in facts:
                 facts["corpus_codec"] = settings.corpora[facts["corpus"]].codec
+                facts["judge_recipe"] = settings.models[facts["judge"]].recipe
+                facts["judge_nn"] = settings.models[facts["judge"]].nn
             if stage == "fetch" and key not in registry.names("miniatures"):
                 yield stage, key, facts, ["datasets.{key}"]
             else:

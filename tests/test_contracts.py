@@ -44,7 +44,8 @@ def test_a_dataset_says_what_it_is(name):
         assert text.strip()
     for source in dataset.sources(SETTINGS.dataset_options(name)):
         assert all(url.startswith(("http://", "https://")) for url in source.urls)
-        assert source.checksum is None or source.checksum.partition(":")[0] in ("sha256", "md5")
+        kind = (source.checksum or "md5").partition(":")[0]
+        assert kind in ("sha256", "sha1", "md5")
 
 
 @pytest.mark.parametrize("name", registry.names("datasets"))
@@ -135,7 +136,8 @@ def test_a_recipe_declares_its_params(name):
     for field, info in recipe.Params.model_fields.items():
         assert info.description, field
         assert info.is_required(), f"{field} has a default in the code, not in params.yaml"
-    assert recipe.baselines or recipe.measures, "a model counts when it beats a baseline"
+    compared = recipe.baselines or recipe.measures or recipe.judged
+    assert compared, "a model counts when it beats a baseline"
     assert recipe.likelihood is None or recipe.controls, "a model counts when its control fails"
 
 

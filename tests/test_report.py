@@ -10,7 +10,7 @@ import subprocess
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -18,11 +18,14 @@ import soundfile
 import yaml
 from PIL import Image
 
-from pipeline import charts, files, markdown, paths, report
+from pipeline import charts, files, markdown, paths, report, report_genre, report_results
 from pipeline.errors import PipelineError
-from pipeline.wording import control_verdict, verdict
+from pipeline.metrics import pianoroll
+from pipeline.wording import DRAWN, control_verdict, meaning, verdict
 
 EVIL = '<script>alert(1)</script> & "quotes"'
+EVIL_GENRE = '<b onclick="alert(1)">Jazz</b>'
+EVIL_JUDGE = 'judge_<img src=x onerror=alert(1)> & "quotes"'
 EVIL_NAME = 'melody_<img src=x onerror=alert(1)> & "quotes"'  # a file's name cannot hold a slash
 METRICS = {
     "num_pitches_used": (11, 3, True),
@@ -41,7 +44,7 @@ CORPORA = {
 MODELS = {EVIL_NAME: (0.08, 0.03, 0.13), "melody_mono": (-0.06, -0.1, -0.02)}
 
 
-def build_inputs(root, models, corpora=CORPORA, num_rendered=2):
+def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
     """Leaves all that the report reads below `root`.
 
     Args:
@@ -49,6 +52,7 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2):
       models: by name, (margin, low, high).
       corpora: by name, (dataset, codec).
       num_rendered: samples with sound and picture.
+      judges: by name of a model, that of its judge; of others none.
     """
     block = {"full": {}, "demo": {}, "smoke": {}}
     corpus = next(iter(corpora))
@@ -59,6 +63,7 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2):
         "corpora": {c: {"dataset": d, "codec": k, **block} for c, (d, k) in corpora.items()},
         "models": {
             m: {"recipe": "r", "nn": "n", "corpus": corpus, "metrics": "symbolic", **block}
+            | {"judge": (judges or {}).get(m, m)}
             for m in models
         },
         "generate": block,
@@ -144,13 +149,27 @@ def _build_evaluation(folder, margin, rng):
         for order in range(1, 9)
     ]
     _write_csv(folder / "plots/baselines.csv", ["order", "baseline", "nll"], rows)
+    _build_judgements(folder)
 
 
-def _build_samples(folder, name, num_rendered):
-    about = {"model": name, "corpus": "c", "source": "demo", "num": 64}
-    files.write_json(folder / "samples.json", about | {"num_rendered": num_rendered})
+def _build_judgements(folder, confusion=(), verdicts=()):
+    _write_csv(folder / "plots/confusion.csv", ["actual", "predicted"], confusion)
+    _write_csv(folder / "plots/verdicts.csv", ["sample", "heard", "probability"], verdicts)
+
+
+def _build_samples(folder, name, num_rendered, genres=("", ""), source_genres=("", "")):
+    """Samples of these genres in turn; with sources where these have one."""
+    rendered = []
     for index in range(num_rendered):
-        stem = folder / f"{name}-{index:03d}"
+        stem = f"{name}-{index:03d}"
+        genre, source_genre = (found[index % len(found)] for found in (genres, source_genres))
+        source = f"{stem}-source" if source_genre else ""
+        rendered.append({"stem": stem, "genre": genre})
+        rendered[-1] |= {"source_stem": source, "source_genre": source_genre}
+    about = {"model": name, "corpus": "c", "source": "demo", "num": 64}
+    files.write_json(folder / "samples.json", about | {"rendered": rendered})
+    for bare in [s for row in rendered for s in (row["stem"], row["source_stem"]) if s]:
+        stem = folder / bare
         seconds = np.arange(22050) / 22050
         soundfile.write(f"{stem}.wav", 0.5 * np.sin(2 * np.pi * 220 * seconds), 22050, "PCM_16")
         Image.new("RGB", (88, 26), (240, 240, 240)).save(f"{stem}.png")
@@ -160,6 +179,90 @@ def _build_samples(folder, name, num_rendered):
 def _write_csv(path, header, rows):
     with files.atomic_open(path, "w") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+GENRES = ("Rock", EVIL_GENRE)
+ROLL_METRICS = (
+    "drum_in_pattern_rate",
+    *(f"empty_bar_rate_{track}" for track in ("drums", "piano", "guitar", "bass", "strings")),
+    *(f"qualified_note_rate_{track}" for track in ("piano", "guitar", "bass", "strings")),
+    "tonal_distance_piano_bass",
+    EVIL,  # a metric that the report has no words for
+)
+
+
+def build_genre_inputs(root):
+    """A classifier, a model of a genre, and a transfer, both judged by the first; and the others.
+
+    The classifier's name and one genre attack the page.
+    """
+    judges = {"gan_toy": EVIL_JUDGE, "cyclegan_toy": EVIL_JUDGE}
+    build_inputs(root, dict.fromkeys((EVIL_JUDGE, *judges), (0, 0, 0)) | MODELS, judges=judges)
+    _build_classifier(root, EVIL_JUDGE)
+    rock, other = GENRES
+    heard = [(0, rock, "0.9876"), (1, rock, "0.6000"), *((i, rock, "0.5") for i in range(2, 64))]
+    _build_judged(root, "gan_toy", _condition_metrics(), ("shuffled_notes", "untrained"))
+    _build_judgements(root / "reports/evaluate/gan_toy", verdicts=heard)
+    _build_samples(root / "data/samples/gan_toy", "gan_toy", 2, GENRES)
+    _build_judged(root, "cyclegan_toy", _transfer_metrics(), ("shuffled_notes",))
+    heard = [(0, other, "0.7512"), (1, rock, "0.8000")]
+    _build_judgements(root / "reports/evaluate/cyclegan_toy", verdicts=heard)
+    folder = root / "data/samples/cyclegan_toy"
+    _build_samples(folder, "cyclegan_toy", 2, (other, rock), (rock, other))
+
+
+def _build_classifier(root, name):
+    folder, samples = root / "reports/evaluate" / name, root / "data/samples" / name
+    metrics = {"source": "demo", "profile": "demo", "balanced_accuracy": 0.777}
+    metrics |= _with_intervals(accuracy=0.8, accuracy_margin=0.1, accuracy_above_majority=0.6)
+    metrics |= _with_intervals(accuracy_majority=0.2, accuracy_roll_histograms=0.7)
+    files.write_json(folder / "metrics.json", metrics)
+    files.write_json(folder / "plots/distributions.json", {})
+    rock, other = GENRES
+    pairs = [(rock, rock)] * 3 + [(rock, other)] + [(other, other)] * 4 + [(other, "Unasked")]
+    _build_judgements(folder, confusion=pairs)
+    shutil.rmtree(samples)
+    files.write_json(samples / "samples.json", {"model": name, "num": 0, "rendered": []})
+
+
+def _condition_metrics():
+    metrics = _with_intervals(condition_margin=0.4, condition_accuracy=0.6)
+    metrics |= _with_intervals(condition_accuracy_shuffled=0.2, condition_accuracy_held_out=0.95)
+    metrics |= _with_intervals(**{f"condition_accuracy_{g.lower()}": 0.6 for g in GENRES})
+    return metrics | {"num_metrics_nearer_than_untrained": 11}
+
+
+def _transfer_metrics():
+    metrics = _with_intervals(transfer_strength_margin=-0.2, content_margin=0.3)
+    metrics |= _with_intervals(accuracy_target=0.83, accuracy_target_source=0.04)
+    metrics |= _with_intervals(content_overlap=0.44, content_overlap_random=0.11)
+    metrics |= _with_intervals(transfer_strength_seed_0=-0.1, transfer_strength_seed_1=-0.3)
+    metrics |= _with_intervals(**{f"transfer_strength_{GENRES[0]}_to_{GENRES[1]}".lower(): -0.2})
+    return metrics | {"transfer_strength_spread": 0.141}
+
+
+def _with_intervals(**values):
+    ends = {"": 0, "_low": -0.05, "_high": 0.05}
+    return {f"{key}{end}": v + shift for key, v in values.items() for end, shift in ends.items()}
+
+
+def _build_judged(root, name, judged, contrasts):
+    """Metrics of piano rolls and of a judge."""
+    folder, rng = root / "reports/evaluate" / name, np.random.default_rng(9)
+    sets = ("generated", "held_out", "training", *contrasts)
+    values = {which: {m: [None, *rng.random(20)] for m in ROLL_METRICS} for which in sets}
+    suffixes = ("", "_low", "_high", *(f"_{which}" for which in sets[1:]))
+    areas = ("_overlapped_area", "_overlapped_area_held_out")
+    metrics = {"source": "demo", "profile": "demo", "num_samples": 64, "num_metrics": 12}
+    metrics |= {f"{m}{s}": 0.5 for m in ROLL_METRICS for s in (*suffixes, *areas)}
+    metrics |= {"num_metrics_nearer_than_shuffled_notes": 10, "longest_match": 3.0}
+    metrics |= {"longest_match_held_out": 2.0, "qualified_note_rate_strings": None}
+    for suffix in ("", "_held_out", "_training"):
+        metrics |= {f"pairwise_distance{suffix}": 0.97}
+        metrics |= {f"pairwise_distance_within_genre{suffix}": 0.91 + 0.01 * len(suffix)}
+    files.write_json(folder / "metrics.json", metrics | judged)
+    files.write_json(folder / "plots/distributions.json", values)
+    (folder / "plots/baselines.csv").write_text("order,baseline,nll\n")
 
 
 def use_root(monkeypatch, root):
@@ -176,38 +279,84 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-class Page(HTMLParser):
-    """Tags with their attributes, all text, and that of each row of a table."""
+@pytest.fixture
+def genres(tmp_path, monkeypatch):
+    build_genre_inputs(tmp_path)
+    use_root(monkeypatch, tmp_path)
+    return tmp_path
 
-    def __init__(self, path):
+
+@pytest.fixture(scope="module")
+def genre_page(tmp_path_factory):
+    """The page of them, for tests that only read it."""
+    root = tmp_path_factory.mktemp("genres")
+    build_genre_inputs(root)
+    with pytest.MonkeyPatch.context() as patch:
+        use_root(patch, root)
+        return _built(root)
+
+
+@pytest.fixture(params=["root", "genres"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and text: all of it, and that of rows, captions and headings.
+
+    Attributes:
+      texts: by tag, the text of each element of it; tags within it add to it.
+    """
+
+    def __init__(self, source):
         super().__init__()
         self.tags = []
-        self.rows = []
         self.text = ""
-        self.is_in_row = False
-        self.source = path.read_text("utf-8")
-        self.feed(self.source)
+        self.texts = {"tr": [], "h3": [], "h4": [], "figcaption": []}
+        self.inside = []
+        self.source = source
+        self.feed(source)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append("")
-            self.is_in_row = True
+        if tag in self.texts:
+            self.texts[tag].append("")
+            self.inside.append(tag)
 
     def handle_endtag(self, tag):
-        if tag == "tr":
-            self.is_in_row = False
+        if tag in self.texts:
+            self.inside.remove(tag)
 
     def handle_data(self, data):
         self.text += data
-        if self.is_in_row:
-            self.rows[-1] += f"{data} "
+        for tag in self.inside:
+            self.texts[tag][-1] += f"{data} "
+
+    def plain(self, tag):
+        """The text of each element of a tag, its white space made plain."""
+        return [" ".join(text.split()) for text in self.texts[tag]]
 
     def row(self, *words):
-        """The only row that begins with these words and no others, its white space made plain."""
-        plain = [" ".join(row.split()) for row in self.rows]
-        (found,) = [row for row in plain if row.startswith(f"{' '.join(words)} ")]
+        """The only row that begins with these words and no others."""
+        (found,) = [row for row in self.plain("tr") if row.startswith(f"{' '.join(words)} ")]
         return found
+
+    def article(self, model):
+        """The part of the page that is about a model."""
+        start = f'<article aria-labelledby="model-{quote(model)}">'
+        _, _, rest = self.source.partition(start)
+        return Page(start + rest.partition("</article>")[0])
+
+    def results(self):
+        """By heading, the models that stand in each table of results."""
+        section = self.source.partition('<h2 id="results">')[2].partition("</section>")[0]
+        tables = [Page(f"<h3>{part}") for part in section.split("<h3>")[1:]]
+        linked = {t.plain("h3")[0]: [link for _, link in t.links()] for t in tables}
+        judges = f"#model-{quote(EVIL_JUDGE)}"
+        return {
+            heading: [unquote(link)[7:] for link in links if link != judges or len(links) == 1]
+            for heading, links in linked.items()
+        }
 
     def links(self):
         for tag, attributes in self.tags:
@@ -218,11 +367,11 @@ class Page(HTMLParser):
 
 def _built(root):
     report.main()
-    return Page(root / "reports/index.html")
+    return Page((root / "reports/index.html").read_text("utf-8"))
 
 
-def test_every_link_leads_somewhere(root):
-    page = _built(root)
+def test_every_link_leads_somewhere(either):
+    root, page = either, _built(either)
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     relative = {link for _, link in page.links() if not re.match(r"https?:|data:,$", link)}
     for link in relative:
@@ -232,29 +381,35 @@ def test_every_link_leads_somewhere(root):
             assert (root / "reports" / unquote(link)).is_file(), link
     found = {unquote(link) for link in relative if link.startswith("assets/")}
     assert found == {f"assets/{p.name}" for p in (root / "reports/assets").iterdir()}
-    assert len(found) == 2 * 2 * 3  # models, samples, and mid, mp3, png of each
+    stems = [path.stem for path in (root / "data/samples").glob("*/*.mid")]
+    assert len(found) == len(stems) * 3  # mid, mp3, png of each
+    assert len(stems) in (2 * 2, 2 * 2 + 2 + 4)
 
 
-def test_nothing_is_loaded_from_elsewhere(root):
-    page = _built(root)
+def test_nothing_is_loaded_from_elsewhere(either):
+    page = _built(either)
     assert all(tag == "a" for tag, link in page.links() if link.startswith("http"))
     assert "url(" not in page.source
     assert "@import" not in page.source
     assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
 
 
-def test_names_and_notices_stay_text(root):
-    page = _built(root)
+def test_names_and_notices_stay_text(either):
+    page = _built(either)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert all(attributes["src"].startswith("assets/") for attributes in images)
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
-    # In each corpus its notice, its reason, and three times in its card.
-    assert page.text.count(EVIL) == len(CORPORA) * 5
+    assert "<b onclick" not in page.source
     assert EVIL_NAME in page.text
 
 
-def test_ids_are_unique_and_headings_in_order(root):
-    page = _built(root)
+def test_corpora_quote_what_they_are_told(root):
+    # In each corpus its notice, its reason, and three times in its card.
+    assert _built(root).text.count(EVIL) == len(CORPORA) * 5
+
+
+def test_ids_are_unique_and_headings_in_order(either):
+    page = _built(either)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
@@ -323,6 +478,25 @@ def test_verdicts(low, high, kind, words):
 
 
 @pytest.mark.parametrize(
+    ("margin", "low", "kind", "words"),
+    [
+        ("accuracy_margin", 0.1, "good", "beats its baseline"),
+        ("condition_margin", 0.1, "good", "heard as asked"),
+        ("condition_margin", -0.1, "even", "not heard above chance"),
+        ("condition_margin", -0.9, "bad", "heard below chance"),
+        ("transfer_strength_margin", 0.1, "good", "nearer to the target genre"),
+        ("transfer_strength_margin", -0.1, "even", "no nearer to the target genre"),
+        ("transfer_strength_margin", -0.9, "bad", "farther from the target genre"),
+    ],
+)
+def test_verdicts_of_what_else_a_model_must_do(margin, low, kind, words):
+    """Of several margins that counts which the model is made for, not the first of the file."""
+    metrics = {"content_margin_low": 0.2, "content_margin_high": 0.3}
+    metrics |= {f"{margin}_low": low, f"{margin}_high": low + 0.2}
+    assert verdict(dict(sorted(metrics.items()))) == (kind, words)
+
+
+@pytest.mark.parametrize(
     ("control", "margin_low", "kind"),
     [
         (1.2, 0.1, "good"),
@@ -335,6 +509,144 @@ def test_verdicts(low, high, kind, words):
 def test_a_control_must_be_worse_than_the_baseline(control, margin_low, kind):
     metrics = {"nll_control": control, "nll_baseline": 1.0, "nll_margin_low": margin_low}
     assert control_verdict(metrics | {"nll_margin_high": 0.3}).kind == kind
+
+
+def test_each_kind_of_model_stands_in_a_table_of_its_own(genre_page):
+    page = genre_page
+    assert page.results() == {
+        "Models of the next event": [EVIL_NAME, "melody_mono"],
+        "Classifiers": [EVIL_JUDGE],
+        "Models of a genre": ["gan_toy"],
+        "Transfers between genres": ["cyclegan_toy"],
+    }
+    assert page.row(EVIL_JUDGE).removeprefix(EVIL_JUDGE) == (
+        " beats its baseline lakh_melody 0.800 [0.750, 0.850] 0.777"
+        " 0.700 roll histograms 0.200 majority +0.100 [+0.050, +0.150]"
+    )
+    assert page.row("gan_toy").removeprefix("gan_toy ") == (
+        f"heard as asked judge: {EVIL_JUDGE} 0.600 [0.550, 0.650]"
+        " 0.200 +0.400 [+0.350, +0.450] 0.950 [0.900, 1.000]"
+        " 11 of 12 than untrained 10 of 12 than shuffled notes 0.910 held out 1.000"
+    )
+    assert page.row("cyclegan_toy").removeprefix("cyclegan_toy ") == (
+        f"farther from the target genre judge: {EVIL_JUDGE} −0.200 [−0.250, −0.150]"
+        " ±0.141 2 seeds 0.830 before 0.040 0.440 random pair 0.110 – random pair –"
+    )
+
+
+def test_models_of_each_kind_are_found_by_their_measures():
+    shown = [table.marker for table in report_results.TABLES]
+    assert [report_results.kind({marker: 1.0} if marker else {}) for marker in shown] == shown
+    assert shown[-1] == ""
+
+
+def test_every_column_of_numbers_is_explained():
+    for table in report_results.TABLES:
+        assert table.about
+        assert all(column.meaning for column in table.columns if column.is_number)
+
+
+def test_taggers_and_models_without_any_measure_are_listed(genres):
+    folder = genres / "reports/evaluate"
+    ranked = {"roc_auc": 0.9, "roc_auc_majority": 0.5, "roc_auc_mfcc_statistics": 0.8}
+    ranked |= {"average_precision": 0.3, "average_precision_majority": None}
+    about = {"source": "demo", "profile": "demo"}
+    files.write_json(folder / EVIL_JUDGE / "metrics.json", about | ranked)
+    _build_judgements(folder / EVIL_JUDGE)
+    page = _built(genres)
+    assert page.results()["Taggers"] == [EVIL_JUDGE]
+    found = page.row(EVIL_JUDGE).removeprefix(EVIL_JUDGE)
+    assert found == " lakh_melody 0.900 0.800 mfcc statistics 0.500 majority 0.300 –"
+    assert "What is taken for what" not in page.text
+    files.write_json(folder / EVIL_JUDGE / "metrics.json", about)
+    assert _built(genres).results()["Compared with nothing"] == [EVIL_JUDGE]
+
+
+def test_a_classifier_shows_what_it_takes_for_what_and_no_music(genre_page):
+    page = genre_page
+    own = page.article(EVIL_JUDGE)
+    assert own.plain("h4") == ["On held-out music", "What is taken for what"]
+    assert page.article("melody_mono").plain("h4") == ["Samples", "Musical metrics", "Memorisation"]
+    assert own.row("actual") == f"actual {EVIL_GENRE} Rock Unasked share right"
+    assert own.row(EVIL_GENRE) == f"{EVIL_GENRE} 4 0 1 0.80"
+    assert own.row("Rock") == "Rock 1 3 0 0.75"
+    assert re.findall(r'(right)?" style="--share: ([\d.]+)"', own.source) == [
+        *[("right", "0.800"), ("", "0.000"), ("", "0.200")],
+        *[("", "0.250"), ("right", "0.750"), ("", "0.000")],
+    ]
+
+
+def test_confusion_counts_pairs():
+    rng = np.random.default_rng(4)
+    pairs = [(str(a), str(p)) for a, p in rng.choice(["a", "b", "c"], (50, 2))]
+    found = report_genre.confusion([{"actual": a, "predicted": p} for a, p in pairs])
+    assert found.predicted == ["a", "b", "c"]
+    for actual, counts, total in found.rows:
+        assert counts == [sum(pair == (actual, p) for pair in pairs) for p in "abc"]
+        assert total == sum(counts)
+    assert sum(total for *_, total in found.rows) == 50
+    assert report_genre.confusion([]) is None
+
+
+def test_samples_show_the_genre_asked_for_and_the_one_heard(genre_page):
+    page = genre_page
+    assert page.article("gan_toy").plain("figcaption")[1:3] == [
+        "Sample 0: Rock · MIDI · heard as Rock (0.99)",
+        f"Sample 1: {EVIL_GENRE} · MIDI · heard as Rock (0.60)",
+    ]
+    tags = re.findall(r'<span class="tag (\w+)">heard as Rock', page.article("gan_toy").source)
+    assert tags == ["good", "bad"]
+    assert page.article("melody_mono").plain("figcaption")[2] == "Sample 0 · MIDI"
+
+
+def test_a_transfer_stands_beside_its_source(genre_page):
+    own = genre_page.article("cyclegan_toy")
+    assert own.plain("figcaption")[1:5] == [
+        "Source of sample 0: Rock · MIDI",
+        f"Sample 0: made into {EVIL_GENRE} · MIDI · heard as {EVIL_GENRE} (0.75)",
+        f"Source of sample 1: {EVIL_GENRE} · MIDI",
+        "Sample 1: made into Rock · MIDI · heard as Rock (0.80)",
+    ]
+    assert own.source.count('<div class="transfer">') == 2
+    played = [attributes["src"] for tag, attributes in own.tags if tag == "audio"]
+    numbers = ("000-source", "000", "001-source", "001")
+    assert played == [f"assets/cyclegan_toy-{number}.mp3" for number in numbers]
+
+
+def test_contrasts_are_columns_of_the_musical_metrics(genre_page):
+    page = genre_page
+    others = "overlapped area, generated overlapped area, held out"
+    first = "metric what it is generated held out training shuffled notes"
+    gan, transfer = page.article("gan_toy"), page.article("cyclegan_toy")
+    assert f"{first} untrained {others}" in gan.plain("tr")
+    assert f"{first} {others}" in transfer.plain("tr")
+    row = gan.row("tonal distance piano bass")
+    assert row.endswith(f"0.50 [0.50, 0.50] {' '.join(['0.50'] * 6)}")
+    assert gan.row("pairwise distance within genre").endswith("0.91 1.00 1.00 – – – –")
+
+
+def test_of_many_metrics_a_few_are_drawn(genre_page):
+    small = genre_page.article("gan_toy").source.split('<div class="small">')[1]
+    assert Page(small.partition("</div>")[0]).plain("figcaption") == [
+        "drum in pattern rate",
+        "empty bar rate drums",
+        "empty bar rate bass",
+        "qualified note rate piano",
+        "tonal distance piano bass",
+        EVIL,  # nothing is known of it
+    ]
+
+
+def test_every_measure_of_piano_rolls_and_of_judges_is_explained():
+    roll = np.zeros((1, 64, 24, 5), bool)
+    names = [*pianoroll.roll_metrics(roll, 4), "pairwise_distance_within_genre"]
+    names += [key for key in _condition_metrics() | _transfer_metrics() if key[-3:] != "low"]
+    names = [key for key in names if not key.endswith("_high") and "num_metrics" not in key]
+    assert not [name for name in names if not meaning(name)]
+    assert meaning("condition_accuracy_jazz").endswith("jazz")
+    assert meaning("accuracy_majority", is_classifier=True) != meaning("accuracy_majority")
+    assert meaning("no_such_measure") == ""
+    assert set(DRAWN) & set(pianoroll.roll_metrics(roll, 4))
 
 
 def test_a_model_without_likelihood_is_not_compared(root):
@@ -367,6 +679,8 @@ def test_sources_are_named(root):
         ("reports/evaluate/melody_mono/metrics.json", "evaluate@melody_mono"),
         ("reports/evaluate/melody_mono/plots/baselines.csv", "evaluate@melody_mono"),
         ("reports/evaluate/melody_mono/plots/distributions.json", "evaluate@melody_mono"),
+        ("reports/evaluate/melody_mono/plots/confusion.csv", "evaluate@melody_mono"),
+        ("reports/evaluate/melody_mono/plots/verdicts.csv", "evaluate@melody_mono"),
         ("data/samples/melody_mono/samples.json", "generate@melody_mono"),
         ("data/samples/melody_mono/melody_mono-001.wav", "generate@melody_mono"),
         ("data/samples/melody_mono/melody_mono-000.mid", "generate@melody_mono"),
@@ -513,18 +827,18 @@ addEventListener("load", async () => {
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_a_browser_shows_every_picture_and_plays_every_sound(root, tmp_path_factory, width):
+def test_a_browser_shows_every_picture_and_plays_every_sound(genres, tmp_path_factory, width):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("chromium is not installed, so no browser has looked at the report")
     report.main()
     copied = tmp_path_factory.mktemp("mailed") / "reports"
-    shutil.copytree(root / "reports", copied, ignore=shutil.ignore_patterns("evaluate", "train"))
+    shutil.copytree(genres / "reports", copied, ignore=shutil.ignore_patterns("evaluate", "train"))
     page = (copied / "index.html").read_text("utf-8")
     (copied / "index.html").write_text(page.replace("</body>", _PROBE), "utf-8")
     found = _probed(browser, width, copied / "index.html")
-    assert found["widths"] == [88] * 4
-    assert found["seconds"] == pytest.approx([1.0] * 4, abs=0.1)
+    assert found["widths"] == [88] * 10
+    assert found["seconds"] == pytest.approx([1.0] * 10, abs=0.1)
     assert found["overflow"] == 0
 
 

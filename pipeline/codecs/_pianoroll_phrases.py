@@ -26,6 +26,7 @@ _REASONS = {
     "no_tracks": "notes of no track, or outside the pitches",
     **_four_four.REASONS,
 }
+_MAX_WHOLE = 1024
 _CHUNK = 64  # phrases that are painted at once, lest a damaged file fills the memory
 
 
@@ -58,10 +59,7 @@ def phrases(
       Rejected: if none is left, or if a note ends before it starts.
     """
     problems = dict.fromkeys(_REASONS, 0)
-    found = _four_four.quantized(notes, steps_per_quarter, problems)
-    with np.errstate(over="ignore"):
-        qpm = found.qpm.astype(np.float32)
-    runs, places = _runs(notes, found, qpm, names, shape, min_pitch, problems)
+    runs, places, qpm = _read(notes, names, steps_per_quarter, shape, min_pitch, problems)
     num_notes = counted(runs, places, shape)
     is_sparse = num_notes.sum(axis=1) < min_notes
     is_thin = ~is_sparse & (np.count_nonzero(num_notes, axis=1) < min_tracks)
@@ -78,6 +76,57 @@ def phrases(
     different = list(rolls.values())
     num = min(len(different), max_phrases)
     return [different[i * len(different) // num] for i in range(num)]
+
+
+def whole(
+    notes: NoteTable,
+    names: tuple[str, ...],
+    steps_per_quarter: int,
+    shape: tuple[int, int, int],
+    min_pitch: int,
+) -> list[tuple[np.ndarray, float]]:
+    """All of a song in phrases, by time, silent and repeated ones as well.
+
+    Args:
+      notes: as of `phrases`, and so the others.
+      names: the tracks.
+      steps_per_quarter: steps that a quarter note is divided into.
+      shape: steps, pitches and tracks of a phrase.
+      min_pitch: MIDI pitch of the lowest.
+
+    Returns:
+      As of `phrases`; no more than 1,024 of a stretch of one tempo.
+
+    Raises:
+      Rejected: if nothing of it can be written as such, or if a note ends before it starts.
+    """
+    problems = dict.fromkeys(_REASONS, 0)
+    runs, places, qpm = _read(notes, names, steps_per_quarter, shape, min_pitch, problems)
+    if not len(places):
+        raise _nothing_found(problems)
+    rolls = []
+    for stretch in np.unique(places >> 32).tolist():
+        last = int(places[places >> 32 == stretch].max() & 0xFFFFFFFF)
+        for first in range(0, min(last + 1, _MAX_WHOLE), _CHUNK):
+            part = (stretch << 32) + np.arange(first, min(first + _CHUNK, last + 1))
+            rolls += [(roll, float(qpm[stretch])) for roll in painted(runs, part, shape)]
+    return rolls
+
+
+def _read(
+    notes: NoteTable,
+    names: tuple[str, ...],
+    steps_per_quarter: int,
+    shape: tuple[int, int, int],
+    min_pitch: int,
+    problems: dict[str, int],
+) -> tuple[Runs, np.ndarray, np.ndarray]:
+    """What sounds, the phrases in which a note starts, and the stretches' tempos."""
+    found = _four_four.quantized(notes, steps_per_quarter, problems)
+    with np.errstate(over="ignore"):
+        qpm = found.qpm.astype(np.float32)
+    runs, places = _runs(notes, found, qpm, names, shape, min_pitch, problems)
+    return runs, places, qpm
 
 
 def _runs(

@@ -67,6 +67,8 @@ class Codec:
         names for each record; units as suffixes (num_notes, duration_seconds, ...).
       encoding: (options, its name) -> step-by-step view; None where records are not events.
       primer: (example, options, encoding name) -> the events that a continuation starts from.
+      passages: (example, options) -> all of a piece as records, in order and without what only a
+        dataset knows of it, for a transfer; raises Rejected. None: there is no such view.
       plain_encoding: the encoding whose events are the record's own.
     """
 
@@ -80,4 +82,5 @@ class Codec:
     statistics: Callable[[Record, Any], dict[str, float]]
     encoding: Callable[[Any, str], EventEncoding] | None = None
     primer: Callable[[Example, Any, str], list[int]] | None = None
+    passages: Callable[[Example, Any], list[dict[str, Any]]] | None = None
     plain_encoding: str = ""

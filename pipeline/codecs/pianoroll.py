@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.codecs._pianoroll_notes import FIVE, note_sequence, runs, summary
 from pipeline.codecs._pianoroll_options import PianorollOptions, roll_shape, track_names
-from pipeline.codecs._pianoroll_phrases import phrases
+from pipeline.codecs._pianoroll_phrases import phrases, whole
 from pipeline.codecs.base import Codec, Feature, Record
 from pipeline.errors import Rejected
 from pipeline.example import Example
@@ -83,6 +83,17 @@ def encode(example: Example, options: PianorollOptions) -> list[dict[str, Any]]:
     return [{"roll": roll, "genre": label, "qpm": np.float32(qpm)} for roll, qpm in found]
 
 
+def passages(example: Example, options: PianorollOptions) -> list[dict[str, Any]]:
+    """A whole song in phrases, by time, without its genre."""
+    if example.note_table is None:
+        raise Rejected("no_notes", f"{example.key} has no note_sequence")
+    found = whole(
+        *(example.note_table, track_names(options), options.steps_per_quarter),
+        *(roll_shape(options), options.min_pitch),
+    )
+    return [{"roll": roll, "qpm": np.float32(qpm)} for roll, qpm in found]
+
+
 def decode(record: Record, options: PianorollOptions) -> Example:
     """Writes any roll in 4/4, as long as it is; neighbouring steps of a pitch are one note.
 
@@ -123,4 +134,5 @@ CODEC = Codec(
     encode=encode,
     decode=decode,
     statistics=statistics,
+    passages=passages,
 )

@@ -10,6 +10,7 @@ Source: Dong et al. 2018 (MuseGAN), section "Objective Metrics".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
 __all__ = [
+    "CONTRASTS",
     "MEDIUM",
     "TRACKS",
     "TrackNotes",
@@ -45,6 +47,8 @@ __all__ = [
     "qualified_steps",
     "roll_metrics",
     "roll_of",
+    "set_metrics",
+    "shuffled",
     "shuffled_notes",
     "tonal_distance",
 ]
@@ -147,6 +151,41 @@ def roll_metrics(
             for a, b in combinations(range(len(PITCHED)), 2)
         },
     }
+
+
+def set_metrics(found: Sequence[TrackNotes], genres: Sequence[str]) -> dict[str, float]:
+    """Of a set of sequences of equal length: how much they differ from each other.
+
+    Args:
+      found: one of another length than the first is left out.
+      genres: of each; "" where it is not known.
+
+    Returns:
+      pairwise_distance, of all pairs (0 the same, 1 nothing in common), and
+      pairwise_distance_within_genre, its mean over the genres of two sequences or more.
+    """
+    rolls = [(roll_of(n), g) for n, g in zip(found, genres, strict=True) if n.num_bars]
+    rolls = [(roll, g) for roll, g in rolls if roll.shape == rolls[0][0].shape]
+    by_genre = {g: [roll for roll, own in rolls if own == g] for _, g in rolls}
+    within = [pairwise_distance(np.stack(own)) for own in by_genre.values() if len(own) > 1]
+    return {
+        "pairwise_distance": pairwise_distance(np.stack([roll for roll, _ in rolls])),
+        "pairwise_distance_within_genre": float(np.mean(within)) if within else float("nan"),
+    }
+
+
+def shuffled(notes: TrackNotes, rng: np.random.Generator) -> dict[str, float]:
+    """The metrics of as many notes at random, between the lowest and the highest pitch."""
+    if notes.steps_per_measure is None or not len(notes.pitches):
+        return musical_metrics(notes)
+    roll = roll_of(notes)
+    span = slice(int(notes.pitches.min()), int(notes.pitches.max()) + 1)
+    roll[:, span] = shuffled_notes(roll[:, span], rng)
+    found = roll_metrics(roll[None], notes.steps_per_beat, steps_per_bar=notes.steps_per_measure)
+    return {name: float(values[0]) for name, values in found.items()}
+
+
+CONTRASTS = {"shuffled_notes": shuffled}
 
 
 def roll_of(notes: TrackNotes) -> np.ndarray:

@@ -6,6 +6,7 @@ meaning for the notes given (no note, one bar, a changing time signature) is NaN
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,14 @@ def musical_metrics(notes: Notes) -> dict[str, float]:
         "pitch_class_entropy": pitch_class_entropy(notes),
         "groove_consistency": groove_consistency(notes),
     }
+
+
+CONTRASTS: dict[str, Callable[[Notes, np.random.Generator], dict[str, float]]] = {}
+
+
+def set_metrics(found: Sequence[Notes], genres: Sequence[str]) -> dict[str, float]:
+    """None: melodies of any length cannot be laid on each other."""
+    return {}
 
 
 def num_pitches_used(notes: Notes) -> int:

@@ -26,6 +26,26 @@ def warmed_up(peak: float, warmup_steps: int, decay_steps: int) -> Any:
     )
 
 
+class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
+    """Stays, then falls linearly to 0.
+
+    Args:
+      peak: the rate at first.
+      begin: the step at which it begins to fall.
+      end: the step at which it is 0; after `begin`.
+    """
+
+    def __init__(self, peak: float, begin: int, end: int):
+        self.peak, self.begin, self.end = peak, begin, end
+
+    def __call__(self, step: Any) -> Any:
+        left = (self.end - ops.cast(step, "float32")) / max(1, self.end - self.begin)
+        return self.peak * ops.clip(left, 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "begin": self.begin, "end": self.end}
+
+
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly to its peak, then falls as 1 / sqrt(step).
 

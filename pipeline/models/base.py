@@ -94,15 +94,42 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Measure:
-    """A ratio of sums over held-out examples, which evaluation gives an interval to.
+    """A ratio of sums over examples, which evaluation gives an interval to.
 
     Attributes:
       numerators: one an example, e.g. right events. Shape [examples].
       denominators: one an example, e.g. events; ones for a mean over examples. Shape [examples].
+      groups: of examples that belong together, as phrases of one song do, and so count as one
+        when the interval is made: any values, equal in a group. Shape [examples]; None: each is
+        its own.
     """
 
     numerators: np.ndarray
     denominators: np.ndarray
+    groups: np.ndarray | None = None
+
+    @classmethod
+    def mean(cls, values: np.ndarray, groups: np.ndarray | None = None) -> Measure:
+        """The mean over examples. Shape [examples]."""
+        return cls(np.asarray(values, np.float64), np.ones(len(values)), groups)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Examples of a split with their classes, as a classifier and its baselines see them.
+
+    Attributes:
+      inputs: one array an example, e.g. piano rolls or mel spectrograms. Shape [examples, ...].
+      targets: 0 or 1 a class; exactly one 1 in a row where classes exclude each other. Shape
+        [examples, classes].
+      groups: the input, e.g. the song, that each example is a part of. Shape [examples].
+      names: of the classes.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    groups: np.ndarray
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,6 +143,8 @@ class Request:
       melody: events of a melody that each sample holds, to be harmonized; empty for none.
       endpoints: two sequences of events, between which the samples lead from one to the other.
       attributes: how far to move each named attribute, in standard deviations of the training data.
+      genre: name of the class asked for; "": each in turn.
+      sources: records to be made into others, as a transfer between genres does.
       temperature: logits are divided by it; 0 always takes the most probable.
       top_k: classes left to sample from at each step; 0 leaves all.
       top_p: the likeliest classes are left that together have this probability; 1 leaves all.
@@ -129,11 +158,16 @@ class Request:
     melody: tuple[int, ...] = ()
     endpoints: tuple[tuple[int, ...], ...] = ()
     attributes: Mapping[str, float] = field(default_factory=dict)
+    genre: str = ""
+    sources: tuple[Record, ...] = ()
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     beam_size: int = 1
     seed: int = 0
+
+
+Classify = Callable[[list[Record]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -148,21 +182,32 @@ class Recipe:
         split never ends, and its order depends on the seed alone; the others are one pass.
       likelihood: (model, shards, split, params) -> Likelihood; None for what has none.
       sequences: (shards, split, params) -> the class ids that a baseline is trained on.
-      generate: (model, params, codec, codec options, request) -> records for codec.decode.
-      baselines: names of modules in baselines/, each given `sequences`.
+      generate: (model, params, codec, codec options, request) -> records for codec.decode; fields
+        of a record that begin with source_ are those of the record that it was made from. None for
+        a recipe that only judges.
+      baselines: names of modules in baselines/, each given `sequences`, or `labelled`.
       controls: by name, as `likelihood`, but with something taken away that must matter.
       measures: (model, shards, split, params, seed) -> what else is told of it, by name; a name
         that ends in _margin must lie above 0 for the model to count.
       references: (shards, split, params, num_steps) -> records as long as a sample is, that the
         samples' musical metrics are compared with; None: the corpus's own records.
       accepts: the fields of a Request, beside num, temperature and seed, that `generate` heeds.
+      labelled: (shards, split, params) -> Labelled; for classifiers.
+      classify: (model, params, inputs) -> the probability of each class for inputs as in Labelled.
+      inputs: (shards, records) -> what classify takes of a judge's own kind of records.
+      sources: (shards, split, params, num) -> the records that the stage generate starts from.
+      contrasts: by name, (shards, params, num, seed) -> records that samples must be nearer to the
+        training data than, by their musical metrics: of an untrained model, of shuffled notes.
+      judged: (samples, classify, shards, params, seed) -> what an independent classifier says of
+        samples, by name, as `measures`, or plain numbers; classify: records -> probabilities
+        [records, classes].
     """
 
     name: str
     Params: type[Training]
     build: Callable[[Any, Shards], keras.Model]
     batches: Callable[[Shards, str, Any, int], tf.data.Dataset]
-    generate: Callable[[keras.Model, Any, Codec, Any, Request], list[Record]]
+    generate: Callable[[keras.Model, Any, Codec, Any, Request], list[Record]] | None = None
     likelihood: Callable[[keras.Model, Shards, str, Any], Likelihood] | None = None
     sequences: Callable[[Shards, str, Any], list[np.ndarray]] | None = None
     baselines: tuple[str, ...] = ()
@@ -172,6 +217,16 @@ class Recipe:
     measures: Callable[[keras.Model, Shards, str, Any, int], dict[str, Measure]] | None = None
     references: Callable[[Shards, str, Any, int | None], Iterable[Record]] | None = None
     accepts: tuple[str, ...] = ("num_steps", "primer", "top_k", "top_p", "beam_size")
+    labelled: Callable[[Shards, str, Any], Labelled] | None = None
+    classify: Callable[[keras.Model, Any, np.ndarray], np.ndarray] | None = None
+    inputs: Callable[[Shards, list[Record]], np.ndarray] | None = None
+    sources: Callable[[Shards, str, Any, int], list[Record]] | None = None
+    contrasts: Mapping[str, Callable[[Shards, Any, int, int], list[Record]]] = field(
+        default_factory=dict
+    )
+    judged: (
+        Callable[[list[Record], Classify, Shards, Any, int], Mapping[str, Measure | float]] | None
+    ) = None
 
 
 def read_records(shards: Shards, split: str, names: tuple[str, ...]) -> tf.data.Dataset:

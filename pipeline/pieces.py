@@ -1,0 +1,81 @@
+"""A part of the command generate: records as pieces of music, in files that people can open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline import console, files, params, registry, render
+from pipeline.codecs.base import Record
+from pipeline.example import Example
+
+Piece = dict[str, Example]  # "": what was made; "source": what it was made from, where there is one
+
+
+def made_of(settings: params.Params, name: str, records: list[Record]) -> list[Piece]:
+    """Each record of a model as music, with the one it was made from, where there is one."""
+    codec, options = codec_of(settings, name)
+    made: list[Piece] = []
+    for record in records:
+        prefix = "source_"
+        source = {k.removeprefix(prefix): v for k, v in record.items() if k.startswith(prefix)}
+        found = {"": record, **({"source": source} if source else {})}
+        made.append({which: codec.decode(r, options) for which, r in found.items()})
+    return made
+
+
+def joined(made: list[Piece]) -> Piece:
+    """Passages one after the other, as one piece."""
+    from note_seq import sequences_lib
+
+    whole: Piece = {}
+    for which in made[0]:
+        parts: list[Any] = [piece[which].note_sequence for piece in made]
+        lengths = [part.total_time for part in parts]
+        sequence = sequences_lib.concatenate_sequences(parts, lengths)
+        whole[which] = Example(made[0][which].key, sequence.SerializeToString())
+    return whole
+
+
+def write(name: str, made: list[Piece], out: Path, num_rendered: int) -> list[dict[str, str]]:
+    """Writes each piece as MIDI, and the first ones as WAV and picture too.
+
+    Args:
+      name: of the model; the files are called <name>-<number>, and those of sources so with
+        "-source".
+      made: pieces.
+      out: the directory.
+      num_rendered: how many get a WAV and a picture.
+
+    Returns:
+      Of each rendered one its stem and genre, source_stem and source_genre; "" where there is
+      none.
+    """
+    titles = []
+    for index, piece in enumerate(console.progress(made, "writing", len(made))):
+        title = dict.fromkeys(("stem", "genre", "source_stem", "source_genre"), "")
+        for which, example in piece.items():
+            stem = f"{name}-{index:03d}{'-source' if which else ''}"
+            genre = example.attributes.get("genre", "")
+            title |= {f"{which}_stem".lstrip("_"): stem, f"{which}_genre".lstrip("_"): genre}
+            of = f"source of sample {index}" if which else f"sample {index}"
+            label = f"{name}, {of}{': ' if genre else ''}{genre}"
+            _write_files(out / stem, example.note_sequence, label if index < num_rendered else None)
+        titles.append(title)
+    return titles[:num_rendered]
+
+
+def _write_files(path: Path, note_sequence: Any, label: str | None) -> None:
+    """MIDI, and with a label WAV and picture."""
+    midi_file = render.midi(note_sequence)
+    with files.atomic_open(path.with_name(f"{path.name}.mid")) as file:
+        file.write(midi_file)
+    if label is not None:
+        render.write_wav(path.with_name(f"{path.name}.wav"), render.waveform(note_sequence))
+        render.write_piano_roll(path.with_name(f"{path.name}.png"), note_sequence, label)
+
+
+def codec_of(settings: params.Params, name: str) -> tuple[Any, Any]:
+    """The codec of a model's corpus, and its options."""
+    corpus = settings.model(name).corpus
+    return registry.codec(settings.corpus(corpus).codec), settings.codec_options(corpus)
