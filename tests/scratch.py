@@ -7,11 +7,19 @@ import shutil
 import subprocess
 import sys
 
+import yaml
+
 from pipeline.paths import ROOT
 
 
-def clone(folder, profile="smoke"):
-    """A copy of what git tracks, or would, as a repository of its own."""
+def clone(folder, profile="smoke", models=()):
+    """A copy of what git tracks, or would, as a repository of its own.
+
+    Args:
+      folder: where.
+      profile: of params.yaml.
+      models: those of params.yaml that are kept; none named: all.
+    """
     listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -23,9 +31,25 @@ def clone(folder, profile="smoke"):
         shutil.copy2(path, folder / path.relative_to(ROOT))
     (folder / "dvc.lock").unlink(missing_ok=True)  # it is of another profile
     edit(folder, r"^profile: \w+", f"profile: {profile}")
+    if models:
+        _keep_models(folder / "params.yaml", models)
     run(folder, "git", "init", "-q")
     commit(folder, "clone")
     return folder
+
+
+def one_model_a_recipe():
+    """The first model of each recipe in params.yaml: what differs between the others is numbers."""
+    models = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
+    return list({block["recipe"]: name for name, block in reversed(models.items())}.values())[::-1]
+
+
+def _keep_models(path, models):
+    """Leaves out the text of the other models' blocks, with the comments above them."""
+    head, body, tail = re.split(r"(?ms)^models:\n(.*?)(?=^\S|\Z)", path.read_text(), maxsplit=1)
+    blocks = re.findall(r"(?ms)((?:^  #[^\n]*\n)*^  (\w+):\n(?:^    [^\n]*\n|^\n)*)", body)
+    kept = "".join(text for text, name in blocks if name in models)
+    path.write_text(f"{head}models:\n{kept}\n{tail}")
 
 
 def commit(folder, message):

@@ -6,9 +6,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[bench]'")
 
 import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
+from benchmarks.twins import wgan_gp  # noqa: E402
 from benchmarks.twins.lstm import LstmLm  # noqa: E402
 from benchmarks.twins.transformer import RelativeTransformer  # noqa: E402
+from pipeline.nn.adversarial.critic import critic  # noqa: E402
+from pipeline.nn.adversarial.generators import convolutional  # noqa: E402
+from pipeline.nn.piano_roll import Geometry  # noqa: E402
 from pipeline.nn.recurrent.lstm import FastLSTM  # noqa: E402
 from pipeline.nn.transformer.decoder import TransformerDecoder  # noqa: E402
 
@@ -63,3 +68,36 @@ def test_the_relative_transformer_step_by_step(decoder):
     with torch.no_grad():
         theirs = torch.stack([twin.step(ids[:, t], t, caches) for t in range(STEPS)], 1)
     np.testing.assert_allclose(decoder(random_ids()), theirs, atol=1e-4)
+
+
+AXES = Geometry(num_bars=2, steps_per_beat=4, num_pitches=24, num_tracks=3)
+has_convolutions = pytest.mark.parametrize("has_convolutions", [True, False])
+
+
+@has_convolutions
+def test_the_gans_critic_and_what_a_penalty_takes_of_it(has_convolutions):
+    model = with_random_weights(critic(AXES, 4, (2, 3), (4, 5), 8))
+    rng = np.random.default_rng(2)
+    rolls = rng.random((5, *AXES.shape), np.float32)
+    genres = np.int32([0, 1, 2, 3, 1])
+    given = torch.from_numpy(rolls).requires_grad_()
+    scores = wgan_gp.Critic(model, AXES, has_convolutions)(given, torch.from_numpy(genres).long())
+    np.testing.assert_allclose(model([rolls, genres]), scores.detach(), rtol=1e-4, atol=1e-4)
+    (theirs,) = torch.autograd.grad(scores.sum(), given)
+    with tf.GradientTape() as tape:
+        x = tf.constant(rolls)
+        tape.watch(x)
+        own = tape.gradient(model([x, tf.constant(genres)]), x)
+    np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-4)
+
+
+@has_convolutions
+@pytest.mark.parametrize("private_sizes", [(3,), (3, 2)])
+def test_the_gans_convolutional_generator(has_convolutions, private_sizes):
+    model = convolutional(AXES, 4, 6, (8, 6, 4), private_sizes)
+    model = with_random_weights(model)
+    latents = np.random.default_rng(3).normal(size=(5, 6)).astype(np.float32)
+    genres = np.int32([0, 1, 2, 3, 1])
+    twin = wgan_gp.Generator(model, AXES, has_convolutions)
+    theirs = twin(torch.from_numpy(latents), torch.from_numpy(genres).long()).detach()
+    np.testing.assert_allclose(model([latents, genres]), theirs, rtol=1e-3, atol=1e-4)

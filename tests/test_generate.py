@@ -1,11 +1,16 @@
 """What the command line asks of a recipe: refused, or passed on as it was meant."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import note_seq
+import numpy as np
 import pytest
 
-from pipeline import generate, registry
-from pipeline.errors import PipelineError
+from pipeline import files, generate, given_music, pieces, registry, samples
+from pipeline.codecs import pianoroll
+from pipeline.errors import PipelineError, Rejected
+from pipeline.example import Example
 from pipeline.models.base import Request
 
 MELODY = registry.codec("melody").Options(
@@ -25,7 +30,24 @@ PERFORMANCE = registry.codec("performance").Options(
     min_events=1,
     max_events=1000,
 )
-CODECS = {"melody_rnn": ("melody", MELODY), "music_transformer": ("performance", PERFORMANCE)}
+PIANOROLL = registry.codec("pianoroll").Options(
+    steps_per_quarter=4,
+    num_bars=1,
+    min_pitch=24,
+    num_pitches=84,
+    tracks="five",
+    genres=("Rock", "Jazz"),
+    min_notes=4,
+    min_tracks=2,
+    max_phrases=2,
+)
+CODECS = {
+    "melody_rnn": ("melody", MELODY),
+    "music_transformer": ("performance", PERFORMANCE),
+    "roll_gan": ("pianoroll", PIANOROLL),
+    "cyclegan": ("pianoroll", PIANOROLL),
+    "roll_classifier": ("pianoroll", PIANOROLL),
+}
 
 
 class Settings:
@@ -188,3 +210,184 @@ def test_a_tune_that_is_none_is_named_with_its_option(option, text, said):
     with pytest.raises(PipelineError, match=said) as error:
         request("music_transformer", option, text)
     assert str(error.value).startswith(f"{option}=")
+
+
+# --- a person's own music, as a whole -------------------------------------------------------------
+
+BAR_SECONDS = 2.0
+
+
+def song(bars, qpm=120.0):
+    """Bars of one chord each on the piano, in 4/4; None is a silent one."""
+    sequence = note_seq.NoteSequence(ticks_per_quarter=220)
+    sequence.tempos.add(qpm=qpm)
+    sequence.time_signatures.add(numerator=4, denominator=4)
+    length = BAR_SECONDS * 120 / qpm
+    for index, pitches in enumerate(bars):
+        for pitch in pitches or ():
+            begin = index * length
+            sequence.notes.add(
+                pitch=pitch, velocity=80, start_time=begin, end_time=begin + length / 2
+            )
+    sequence.total_time = len(bars) * length
+    return sequence
+
+
+def chords(sequence):
+    """The pitches that begin together, by their time."""
+    found = {}
+    for note in sequence.notes:
+        found.setdefault(round(note.start_time, 6), set()).add(note.pitch)
+    return found
+
+
+C, F = (60, 64, 67), (65, 69, 72)
+
+
+@pytest.mark.parametrize("qpm", [120.0, 90.0])
+def test_passages_keep_silent_and_repeated_phrases(qpm):
+    """Which training leaves out: a song that is transferred keeps its length."""
+    codec, bars = registry.codec("pianoroll"), [C, None, C, F, None, None, C]
+    example = Example("song", song(bars, qpm).SerializeToString())
+    records = codec.passages(example, PIANOROLL)
+    assert len(records) == len(bars)
+    for record, pitches in zip(records, bars, strict=True):
+        assert set(record) == {"roll", "qpm"}
+        assert record["qpm"] == pytest.approx(qpm)
+        roll = pianoroll.unpack(record["roll"], PIANOROLL)
+        expected = np.zeros((16, 84, 5), bool)
+        for pitch in pitches or ():
+            expected[:8, pitch - 24, 1] = True
+        np.testing.assert_array_equal(roll, expected)
+    made = [{"": codec.decode(record, PIANOROLL)} for record in records]
+    whole = pieces.joined(made)[""].note_sequence
+    length = BAR_SECONDS * 120 / qpm
+    assert whole.total_time == pytest.approx(len(bars) * length, rel=1e-6)
+    found = {round(time / length, 4): own for time, own in chords(whole).items()}
+    assert found == {float(index): set(own) for index, own in enumerate(bars) if own}
+
+
+def test_joined_pieces_follow_each_other_and_their_sources_theirs():
+    def part(*bars):
+        return Example("k", song(bars).SerializeToString())
+
+    made = [
+        {"": part(C, F), "source": part(F, None)},
+        {"": part(None), "source": part(C)},
+        {"": part(F), "source": part(None)},
+    ]
+    whole = pieces.joined(made)
+    assert chords(whole[""].note_sequence) == {0.0: set(C), 2.0: set(F), 6.0: set(F)}
+    assert chords(whole["source"].note_sequence) == {0.0: set(F), 4.0: set(C)}
+    assert [whole[which].note_sequence.total_time for which in ("", "source")] == [8.0, 8.0]
+
+
+def test_records_with_sources_are_pieces_with_sources():
+    codec = registry.codec("pianoroll")
+    first, second = codec.passages(Example("s", song([C, F]).SerializeToString()), PIANOROLL)
+    record = {
+        "roll": first["roll"],
+        "genre": np.int64(1),
+        "source_roll": second["roll"],
+        "source_genre": np.int64(0),
+        "source_qpm": np.float32(60),
+        "cycled_roll": second["roll"],
+    }
+    (made,) = pieces.made_of(Settings(), "cyclegan", [record])
+    assert {which: example.attributes["genre"] for which, example in made.items()} == {
+        "": "Jazz",
+        "source": "Rock",
+    }
+    assert chords(made[""].note_sequence) == {0.0: set(C)}
+    assert chords(made["source"].note_sequence) == {0.0: set(F)}
+    assert [made[w].note_sequence.total_time for w in ("", "source")] == [2.0, 4.0]
+    (plain,) = pieces.made_of(Settings(), "roll_gan", [{"roll": first["roll"]}])
+    assert list(plain) == [""]
+
+
+def test_a_file_is_passages_and_a_stem_for_each(tmp_path):
+    path = tmp_path / "song.mid"
+    note_seq.sequence_proto_to_midi_file(song([C, None, F]), str(path))
+    records = given_music.passages(Settings(), "cyclegan", path)
+    assert len(records) == 3
+    made = pieces.made_of(Settings(), "cyclegan", list(records))
+    titles = pieces.write(
+        "cyclegan", [{"": made[0][""], "source": made[2][""]}, made[1]], tmp_path, 1
+    )
+    assert titles == [
+        {
+            "stem": "cyclegan-000",
+            "genre": "",
+            "source_stem": "cyclegan-000-source",
+            "source_genre": "",
+        }
+    ]
+    stems = {p.name for p in tmp_path.glob("cyclegan-*")}
+    first = {f"cyclegan-000{which}.{kind}" for which in ("", "-source")
+             for kind in ("mid", "wav", "png")}  # fmt: skip
+    assert stems == {*first, "cyclegan-001.mid"}  # only the first is rendered
+
+
+def test_a_file_that_cannot_be_transferred_is_named_with_the_option(tmp_path):
+    def said(name, path):
+        with pytest.raises(PipelineError) as error:
+            given_music.passages(Settings(), name, path)
+        assert str(error.value).startswith(f"--transfer={path}: ")
+        return str(error.value)
+
+    assert "No such file" in said("cyclegan", tmp_path / "no.mid")
+    assert "Give another MIDI file" in said("cyclegan", _file(tmp_path / "bad.mid", b"MThd"))
+    waltz = song([C, F])
+    waltz.time_signatures[0].numerator = 3
+    note_seq.sequence_proto_to_midi_file(waltz, str(tmp_path / "waltz.mid"))
+    assert "not four quarters" in said("cyclegan", tmp_path / "waltz.mid")
+    assert "models of melody transfer no pieces" in said("melody_rnn", tmp_path / "waltz.mid")
+
+
+def _file(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_passages_of_nothing_are_refused():
+    codec = registry.codec("pianoroll")
+    for example in (Example("k"), Example("k", song([None]).SerializeToString())):
+        with pytest.raises(Rejected, match="no_notes"):
+            codec.passages(example, PIANOROLL)
+
+
+def test_music_of_music_needs_music():
+    with pytest.raises(PipelineError, match="cyclegan makes music of music: give --transfer MIDI"):
+        request("cyclegan")
+    assert request("roll_gan", "--genre", "Jazz").genre == "Jazz"
+
+
+def test_a_transfer_reaches_the_request_as_a_whole(tmp_path):
+    path = tmp_path / "song.mid"
+    note_seq.sequence_proto_to_midi_file(song([C, None, F, F]), str(path))
+    found = request("cyclegan", "--transfer", str(path), "--genre", "Rock")
+    assert len(found.sources) == 4
+    with pytest.raises(PipelineError, match="--transfer: a roll_gan does not do that"):
+        generate.sample(Settings(), "roll_gan", found)
+
+
+# --- recipes that only judge ---------------------------------------------------------------------
+
+
+def test_a_recipe_that_only_judges_leaves_no_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(generate.params, "load", Settings)
+    monkeypatch.setattr(generate.paths, "samples", lambda name: tmp_path / name)
+    generate.main("roll_classifier")
+    out = tmp_path / "roll_classifier"
+    assert sorted(p.name for p in out.iterdir()) == ["records.npz", "samples.json"]
+    assert samples.load(out) == []
+    said = files.read_json(out / "samples.json")
+    assert said == {"model": "roll_classifier", "num": 0, "rendered": []}
+    first = (out / "records.npz").read_bytes()
+    generate.main("roll_classifier")
+    assert (out / "records.npz").read_bytes() == first
+
+
+def test_a_recipe_that_only_judges_refuses_to_make_music():
+    with pytest.raises(PipelineError, match="roll_classifier: a roll_classifier judges music"):
+        generate.sample(Settings(), "roll_classifier", Request(num=1))

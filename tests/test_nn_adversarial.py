@@ -356,8 +356,8 @@ def test_midinets_bar_hears_the_one_before_and_none_after():
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Without XLA, which takes longer to compile so small a step than to train by it."""
-    monkeypatch.setattr(wgan_gp, "compiled", tf.function)
+    """Without compilation, which takes longer than steps so few and small."""
+    monkeypatch.setattr(wgan_gp, "compiled", lambda function: function)
 
 
 def wgan(name="recurrent", axes=SMALL, rates=(0.01, 0.01), steps=2, judge=None):
@@ -415,9 +415,11 @@ def test_the_penalty_of_a_linear_critic_is_that_of_its_weights():
 
 @pytest.fixture
 def float64():
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx("float32")
+    for dtype in ("float64", "float32"):
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        if dtype == "float64":
+            yield
 
 
 def test_the_penalty_and_its_gradient_are_those_of_small_differences(float64):
@@ -446,19 +448,21 @@ def test_the_penalty_and_its_gradient_are_those_of_small_differences(float64):
         expected = np.mean((np.linalg.norm(slopes, axis=1) - 1) ** 2)
         assert float(penalty) == pytest.approx(expected, rel=1e-6)
         assert float(distance) == pytest.approx(0, abs=1e-12)
-        for variable, gradient in zip(model.critic.trainable_variables, gradients, strict=True):
-            values = ops.convert_to_numpy(variable)
-            found = ops.convert_to_numpy(tf.convert_to_tensor(gradient))
-            place = np.unravel_index(np.abs(found).argmax(), values.shape)
+        variables = model.critic.trainable_variables
+        values = [ops.convert_to_numpy(v) for v in variables]
+        for seed in range(3):  # all weights at once, in any direction
+            ways = [np.random.default_rng([seed, i]).normal(size=v.shape)
+                    for i, v in enumerate(values)]  # fmt: skip
             ends = []
             for sign in (1, -1):
-                moved = values.copy()
-                moved[place] += sign * h
-                variable.assign(moved)
+                for variable, value, way in zip(variables, values, ways, strict=True):
+                    variable.assign(value + sign * h * way)
                 ends.append(penalty_now())
-            variable.assign(values)
-            slope = 10 * (ends[0] - ends[1]) / (2 * h)
-            assert found[place] == pytest.approx(slope, rel=1e-4, abs=1e-6), variable.path
+            along = sum(
+                np.sum(ops.convert_to_numpy(tf.convert_to_tensor(g)) * w)
+                for g, w in zip(gradients, ways, strict=True)
+            )
+            assert along == pytest.approx(10 * (ends[0] - ends[1]) / (2 * h), rel=1e-4)
 
 
 def copied(model):
@@ -502,9 +506,9 @@ def test_every_critic_step_has_its_own_part_of_the_batch(plain):
 
 @pytest.mark.parametrize("name", ["midinet", "convolutional"])
 def test_one_seed_gives_one_training(plain, name):
-    model = wgan(name)
-    state = [*model.variables, *model.critic_optimizer.variables]
-    assert {id(v) for v in model.optimizer.variables} <= {id(v) for v in state}
+    model = wgan(name, steps=1)
+    optimizers = [*model.optimizer.variables, *model.critic_optimizer.variables]
+    state = [*model.variables, *optimizers]
     begin = [ops.convert_to_numpy(v).copy() for v in state]
     batch = tf.constant(random_rolls(SMALL, 8)), tf.range(8) % 2, tf.ones(8)
 
@@ -512,8 +516,7 @@ def test_one_seed_gives_one_training(plain, name):
         for variable, value in zip(state, begin, strict=True):
             variable.assign(value)
         model.seeds.state.assign(keras.random.SeedGenerator(seed).state)
-        for _ in range(2):
-            model.train_step(batch)
+        model.train_step(batch)
         return [ops.convert_to_numpy(w).copy() for w in model.weights]
 
     first, again, other = trained(1), trained(1), trained(2)
@@ -521,8 +524,9 @@ def test_one_seed_gives_one_training(plain, name):
     assert not all(are_equal(first, other))
 
 
-def test_training_brings_the_genres_means_nearer(plain):
-    model = wgan("recurrent", rates=(0.005, 0.005))
+def test_training_brings_the_genres_means_nearer(monkeypatch):
+    monkeypatch.setattr(wgan_gp, "compiled", tf.function)
+    model = wgan("recurrent", rates=(0.01, 0.01), steps=1)
     batch = tuple(tf.constant(x) for x in separable(SMALL, 32))
 
     def gap():
@@ -530,9 +534,9 @@ def test_training_brings_the_genres_means_nearer(plain):
         return float(model.test_step(batch)["loss"])
 
     before = gap()
-    for _ in range(60):
+    for _ in range(25):
         model.train_step(batch)
-    assert gap() < 0.3 * before
+    assert gap() < 0.5 * before
 
 
 def test_the_loss_that_picks_an_epoch_is_the_gap_of_the_genres_means(plain):

@@ -1,4 +1,7 @@
-"""The whole line, as a user meets it: fresh copies of the repository under profile smoke."""
+"""The whole line, as a user meets it: fresh copies of the repository under profile smoke.
+
+Of models that differ only in numbers one is run; `make repro` runs all.
+"""
 
 import os
 import re
@@ -16,7 +19,7 @@ from pipeline.paths import ROOT
 from tests import scratch
 from tests.scratch import commit, environment, repro, run
 
-MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
+MODELS = scratch.one_model_a_recipe()
 MODEL = MODELS[0]
 CORPORA = list(yaml.safe_load((ROOT / "params.yaml").read_text())["corpora"])
 
@@ -32,7 +35,9 @@ def _num_runs(folder):
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory):
     """Two clones, each run from nothing; at once, since a machine has more than one core."""
-    folders = [scratch.clone(tmp_path_factory.mktemp(name)) for name in ("first", "second")]
+    folders = [
+        scratch.clone(tmp_path_factory.mktemp(name), models=MODELS) for name in ("first", "second")
+    ]
     with ThreadPoolExecutor(2) as pool:
         ran = list(pool.map(repro, folders))
     return folders, ran

@@ -203,9 +203,9 @@ def judged(
     asked = np.array([int(sample["genre"]) for sample in samples])
     heard = classify(samples).argmax(axis=1)
     right = (heard == asked).astype(float)
-    # A permutation gives a sample any other's condition with the same probability.
+    # A permutation gives a sample any one's condition, its own too, with the same probability.
     counts = np.bincount(asked, minlength=len(_pianoroll.genres(shards)))
-    shuffled = (counts[heard] - right) / max(1, len(asked) - 1)
+    shuffled = counts[heard] / len(asked)
     real: list[Record] = [*_pianoroll.all_records(shards, "test")]
     true = np.array([int(record["genre"]) for record in real])
     songs = np.array([record["key"] for record in real])
