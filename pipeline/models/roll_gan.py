@@ -73,6 +73,8 @@ def build(params: Params, shards: Shards) -> keras.Model:
     from pipeline.nn.adversarial.critic import critic
     from pipeline.nn.adversarial.wgan_gp import ConditionalWgan
 
+    # The penalty is of a gradient's norm: in half precision, as on a GPU, it would overflow.
+    keras.config.set_dtype_policy("float32")
     axes, num_genres = Geometry.of(shards), len(_pianoroll.genres(shards))
     num_steps = params.epochs * params.steps_per_epoch
 
