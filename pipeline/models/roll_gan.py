@@ -75,6 +75,7 @@ def build(params: Params, shards: Shards) -> keras.Model:
 
     # The penalty is of a gradient's norm: in half precision, as on a GPU, it would overflow.
     keras.config.set_dtype_policy("float32")
+    _check_lowest(shards)
     axes, num_genres = Geometry.of(shards), len(_pianoroll.genres(shards))
     num_steps = params.epochs * params.steps_per_epoch
 
@@ -105,6 +106,14 @@ def build(params: Params, shards: Shards) -> keras.Model:
     model.compile(optimizer=adam(params.learning_rate, 1), jit_compile=False)
     model.optimizer.build(generator.trainable_variables)
     return model
+
+
+def _check_lowest(shards: Shards) -> None:
+    if (lowest := shards.options["min_pitch"]) % 12:
+        raise PipelineError(
+            f"min_pitch={lowest}: chords and keys are read off rolls whose lowest pitch is a C. "
+            f"Choose {lowest - lowest % 12} (corpora.{shards.corpus}.*.options in params.yaml)."
+        )
 
 
 def _generator(params: Params, axes: Geometry, num_genres: int) -> keras.Model:
