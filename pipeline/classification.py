@@ -14,6 +14,8 @@ from pipeline.codecs.base import Record
 from pipeline.metrics import classification
 from pipeline.models.base import Classify, Labelled, Measure, Recipe, Shards
 
+_AT_ONCE = 256  # records that are unpacked at once
+
 
 def measures(
     settings: params.Params, name: str, recipe: Recipe, shards: Shards, confusion: Path
@@ -31,13 +33,20 @@ def measures(
     """
     assert recipe.labelled
     assert recipe.classify
-    options = settings.recipe_params(name)
-    train, test = (recipe.labelled(shards, split, options) for split in ("train", "test"))
-    own = recipe.classify(weights.trained(settings, name), options, test.inputs)
-    baselines = {b: registry.baseline(b).probabilities(train, test) for b in recipe.baselines}
-    is_exclusive = bool((test.targets.sum(axis=1) == 1).all())
-    write_confusion(confusion, test if is_exclusive else None, own)
-    return _accuracies(test, own, baselines) if is_exclusive else _rankings(test, own, baselines)
+    options, classify = settings.recipe_params(name), recipe.classify
+    model = weights.trained(settings, name)
+    test = recipe.labelled(shards, "test", options, lambda batch: classify(model, options, batch))
+    baselines = {}
+    for baseline in recipe.baselines:
+        module = registry.baseline(baseline)
+        known, unknown = (
+            recipe.labelled(shards, split, options, module.features) for split in ("train", "test")
+        )
+        baselines[baseline] = module.probabilities(known, unknown)
+    is_exclusive = getattr(options, "labels", "one") == "one"
+    write_confusion(confusion, test if is_exclusive else None, test.inputs)
+    tell = _accuracies if is_exclusive else _rankings
+    return tell(test, test.inputs, baselines)
 
 
 def judge(settings: params.Params, name: str, shards: Shards) -> Classify:
@@ -54,7 +63,8 @@ def judge(settings: params.Params, name: str, shards: Shards) -> Classify:
     model, inputs, classify = weights.trained(settings, name), recipe.inputs, recipe.classify
 
     def probabilities(records: list[Record]) -> np.ndarray:
-        return classify(model, options, inputs(shards, records))
+        parts = [records[i : i + _AT_ONCE] for i in range(0, len(records), _AT_ONCE)]
+        return np.concatenate([classify(model, options, inputs(shards, part)) for part in parts])
 
     return probabilities
 

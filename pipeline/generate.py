@@ -39,7 +39,6 @@ def main(name: str) -> None:
     request = Request(
         num=options.num,
         num_steps=options.num_steps.get(recipe.name),
-        temperature=options.temperature,
         seed=settings.seed,
         sources=_sources(settings, name, recipe, options.num),
         **heeded,
@@ -79,8 +78,8 @@ def _sources(settings: params.Params, name: str, recipe: Recipe, num: int) -> tu
 
 
 # What `generate` in params.yaml sets for every recipe that heeds it.
-_SAMPLING = ("top_k", "top_p", "beam_size")
-_STAGE_FIELDS = ("num", "num_steps", "temperature", *_SAMPLING, "seed")
+_SAMPLING = ("temperature", "top_k", "top_p", "beam_size")
+_STAGE_FIELDS = ("num", "num_steps", *_SAMPLING, "seed")
 
 
 def sample(settings: params.Params, name: str, request: Request) -> list[Record]:
@@ -100,7 +99,7 @@ def sample(settings: params.Params, name: str, request: Request) -> list[Record]
 
 def _check(recipe: Recipe, request: Request) -> None:
     default = Request(num=request.num)
-    always = ("num", "temperature", "seed")
+    always = ("num", "seed")
     for field, value in vars(request).items():
         if field not in (*always, *recipe.accepts) and value != getattr(default, field):
             able = ", ".join(_option(name) for name in recipe.accepts)

@@ -1,4 +1,4 @@
-"""Which device computes, and how: the only place that decides it.
+"""Which device computes, and how: the only place that decides it, but for the GAN's precision.
 
 No setting of it is a DVC param; what it decides may still show in the last bits of trained weights.
 """

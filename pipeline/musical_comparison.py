@@ -14,7 +14,7 @@ from pipeline.example import Example
 from pipeline.metrics import comparison, memorisation
 from pipeline.models.base import Recipe, Shards
 
-STEPS_PER_BEAT = 4  # the grid of the musical metrics: sixteenths
+_STEPS_PER_BEAT = 4  # the grid of the musical metrics where a codec has none: sixteenths
 _REFERENCES = ("generated", "held_out", "training")
 Sets = dict[str, list[Example]]
 Values = Mapping[str, Mapping[str, np.ndarray]]
@@ -38,17 +38,18 @@ def compare(
       generated: its samples, as records.
       out: where plots/distributions.json is written: each metric of each sequence.
     """
-    judge = registry.metrics(settings.model(name).metrics)
+    measured_by = registry.metrics(settings.model(name).metrics)
+    grid = getattr(codec_of(settings, shards)[1], "steps_per_quarter", _STEPS_PER_BEAT)
     sets = _sets(settings, name, recipe, shards, generated)
     few = _few(settings, sets)
-    values = _values(settings, judge, few)
+    values = _values(settings, measured_by, few, grid)
     files.write_json(out / "plots" / "distributions.json", _rounded(values))
     return {
         "num_samples": len(generated),
         **_metrics(settings, values),
         **_nearer(values),
-        **_of_sets(judge, few),
-        **_memorisation(judge, sets),
+        **_of_sets(measured_by, few, grid),
+        **_memorisation(measured_by, sets, grid),
     }
 
 
@@ -106,23 +107,25 @@ def _few(settings: params.Params, sets: Sets) -> Sets:
     }
 
 
-def _values(settings: params.Params, judge: Any, sets: Sets) -> dict[str, dict[str, np.ndarray]]:
-    """Each metric of each piece, and of training pieces whose notes the judge moves about."""
+def _values(
+    settings: params.Params, measured_by: Any, sets: Sets, grid: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Each metric of each piece, and of training pieces whose notes are moved about by chance."""
     rows = {
-        which: [judge.musical_metrics(notes) for notes in _notes(judge, found)]
+        which: [measured_by.musical_metrics(notes) for notes in _notes(measured_by, found, grid)]
         for which, found in sets.items()
     }
     rng = np.random.default_rng(settings.seed)
-    for contrast, of in judge.CONTRASTS.items():
-        rows[contrast] = [of(notes, rng) for notes in _notes(judge, sets["training"])]
+    for contrast, of in measured_by.CONTRASTS.items():
+        rows[contrast] = [of(notes, rng) for notes in _notes(measured_by, sets["training"], grid)]
     return {
         which: {m: np.array([row[m] for row in found], np.float64) for m in found[0]}
         for which, found in rows.items()
     }
 
 
-def _notes(judge: Any, found: list[Example]) -> list[Any]:
-    return [judge.notes_of(example.note_sequence, STEPS_PER_BEAT) for example in found]
+def _notes(measured_by: Any, found: list[Example], grid: int) -> list[Any]:
+    return [measured_by.notes_of(example.note_sequence, grid) for example in found]
 
 
 def _metrics(settings: params.Params, values: Values) -> dict[str, Any]:
@@ -175,20 +178,20 @@ def _contrasts(values: Values) -> list[str]:
     return [which for which in values if which not in _REFERENCES]
 
 
-def _of_sets(judge: Any, sets: Sets) -> dict[str, float]:
+def _of_sets(measured_by: Any, sets: Sets, grid: int) -> dict[str, float]:
     """What is measured of a set as a whole: of the samples, held-out and training pieces."""
     found: dict[str, float] = {}
     for which, suffix in zip(_REFERENCES, ("", "_held_out", "_training"), strict=True):
         genres = [example.attributes.get("genre", "") for example in sets[which]]
-        of_set = judge.set_metrics(_notes(judge, sets[which]), genres)
+        of_set = measured_by.set_metrics(_notes(measured_by, sets[which], grid), genres)
         found |= {f"{key}{suffix}": value for key, value in of_set.items()}
     return found
 
 
-def _memorisation(judge: Any, sets: Sets) -> dict[str, Any]:
+def _memorisation(measured_by: Any, sets: Sets, grid: int) -> dict[str, Any]:
     """How much of the samples stands in the training data, with held-out data beside it."""
     generated, held_out, training = (
-        [memorisation.note_symbols(notes) for notes in _notes(judge, sets[which])]
+        [memorisation.note_symbols(notes) for notes in _notes(measured_by, sets[which], grid)]
         for which in _REFERENCES
     )
     return memorisation.memorisation_metrics(generated, held_out, training)

@@ -29,11 +29,12 @@ _VERDICTS = {
 
 
 def verdict(metrics: Mapping[str, Any]) -> Verdict:
-    """Whether a model does what it must: the whole interval of its margin must be above 0.
+    """Whether a model does what it must: the whole interval of each margin must be above 0.
 
     Args:
-      metrics: of the stage evaluate; its margin is nll_margin, in nats an event,
-        condition_margin, transfer_strength_margin, or else the first that ends in _margin.
+      metrics: of the stage evaluate; the margin that the words are about is nll_margin, in nats
+        an event, condition_margin, transfer_strength_margin, or else the first that ends in
+        _margin.
     """
     margins = [key.removesuffix("_low") for key in metrics if key.endswith("_margin_low")]
     margin = next((key for key in (*_VERDICTS, *margins) if key in margins), "")
@@ -41,7 +42,8 @@ def verdict(metrics: Mapping[str, Any]) -> Verdict:
     if low is None or high is None:
         return Verdict("unknown", "not compared: no margin")
     good, bad, even = _VERDICTS.get(margin, _VERDICTS["nll_margin"])
-    if low > 0:
+    others = [metrics[f"{key}_low"] for key in margins]
+    if low > 0 and all(lowest is not None and lowest > 0 for lowest in others):
         return Verdict("good", good)
     return Verdict("bad", bad) if high < 0 else Verdict("even", even)
 

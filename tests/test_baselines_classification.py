@@ -91,8 +91,8 @@ def test_histograms_tell_white_from_black_keys():
     rolls, genres = scale_rolls(60, 0)
     unknown, actual = scale_rolls(20, 1)
     columns = np.array([2, 0])  # of four classes
-    train = labelled(rolls, np.eye(4)[columns[genres]])
-    test = labelled(unknown, np.eye(4)[columns[actual]])
+    train = labelled(roll_histograms.features(rolls), np.eye(4)[columns[genres]])
+    test = labelled(roll_histograms.features(unknown), np.eye(4)[columns[actual]])
     found = roll_histograms.probabilities(train, test)
     assert found.shape == (20, 4)
     assert (found.argmax(axis=1) == columns[actual]).all()
@@ -127,14 +127,14 @@ def test_statistics_of_the_networks_input_tell_the_same_but_for_a_scale():
 
 
 def tilted(num, seed):
-    """Spectra that rise, or fall; and that move, or do not."""
+    """The features of spectra that rise, or fall; and that move, or do not."""
     rng = np.random.default_rng([seed, 5])
     tags = np.stack([np.arange(num) % 2, np.arange(num) // 2 % 2], axis=1)
     mels = rng.normal(0, 0.2, (num, 24, 32, 1))
     for mel, (is_rising, is_moving) in zip(mels, tags, strict=True):
         mel[..., 0] += np.linspace(-1, 1, 32) * (1 if is_rising else -1)
         mel[::2] += is_moving * np.cos(np.linspace(0, np.pi, 32))[:, None]
-    return mels, tags
+    return mfcc_statistics.features(mels), tags
 
 
 def test_a_machine_tells_spectra_that_rise_from_those_that_fall():

@@ -139,7 +139,7 @@ def write_mels(folder: Path, labels_of, names) -> Path:
         keyed(features),
         lambda n: {"key": f"clip-{n}", "mel": mel_of(n), "labels": labels_of(n)},
         {"labels": 2},
-        {"labels": list(names)},
+        {"labels": list(names), "label_attribute": "tags" if names is TAGS else "genre"},
     )
 
 
@@ -181,7 +181,7 @@ def test_what_is_labelled_is_what_batches_hold(name, corpus, labels, request):
         if name == "roll_classifier":
             np.testing.assert_array_equal(inputs, [roll_of(n) for n in numbers])
             assert targets.argmax(axis=1).tolist() == [genre_of(n) for n in numbers]
-            assert labelled.groups.tolist() == [f"song-{n // 2}".encode() for n in numbers]
+            assert labelled.groups.tolist() == [f"song-{n // 2}" for n in numbers]
             records = [roll_record(n) for n in numbers]
         else:
             of = tags_of if corpus == "tagged" else lambda n: np.eye(2)[n % 2]
@@ -255,6 +255,48 @@ def test_rolls_are_packed_as_the_codec_packs_them(rolls):
     )
     np.testing.assert_array_equal(_pianoroll.packed(roll_of(0)), pack(roll_of(0)))
     assert _pianoroll.Geometry.of(rolls) == (2, 4, 24, 5)
+
+
+def test_phrases_are_moved_to_the_white_keys():
+    """Each by as few semitones as it takes, drums left alone; in any key the same comes out."""
+    rng = np.random.default_rng(7)
+    c_major, num_steps = [0, 2, 4, 5, 7, 9, 11], 28
+    expected = np.zeros((1, num_steps, 48, 5), np.float32)
+    for step in range(num_steps):  # all seven notes, so that no other key has as many
+        expected[0, step, 12 + c_major[step % 7], rng.integers(1, 5)] = 1
+    expected[0, ::4, 30, 0] = 1
+    for shift in range(-5, 7):
+        moved = expected.copy()
+        moved[..., 1:] = np.roll(expected[..., 1:], shift, axis=2)
+        found = _pianoroll.transposed_to_c(tf.constant(moved)).numpy()
+        np.testing.assert_array_equal(found, expected, err_msg=str(shift))
+
+
+def test_a_gan_in_c_is_given_phrases_in_c(rolls):
+    recipe = registry.recipe("roll_gan")
+    plain, in_c = (
+        next(iter(recipe.batches(rolls, "train", params("roll_gan", is_in_c=choice), 0)))[0]
+        for choice in (False, True)
+    )
+    np.testing.assert_array_equal(in_c, _pianoroll.transposed_to_c(plain))
+    assert (in_c.numpy() != plain.numpy()).any()
+
+
+def test_marginal_phrases_have_the_training_phrases_frequencies(rolls):
+    found = roll_gan.marginal(rolls, params("roll_gan"), 400, 0)
+    for genre in (0, 1):
+        own = [roll_of(n) for n in TRAIN if genre_of(n) == genre]
+        drawn = [r for r in found if r["genre"] == genre]
+        shares = _pianoroll.rolls(drawn, SHAPE).mean(axis=0)
+        np.testing.assert_allclose(shares, np.mean(own, axis=0), atol=0.15)
+    assert len({r["roll"].tobytes() for r in found}) > 10
+
+
+def test_a_corpus_that_has_tags_is_no_corpus_of_genres(tagged):
+    with pytest.raises(
+        PipelineError, match=r"labels=one, but what .* has of each example is its t"
+    ):
+        registry.recipe("mel_classifier").build(params("mel_classifier", labels="one"), tagged)
 
 
 def genres_and_rolls(batches, num):
@@ -410,7 +452,7 @@ def ratio(measure):
 )
 def test_the_judges_verdicts_by_hand(rolls, asked, heard):
     samples = [{**roll_record(n), "genre": np.int64(g)} for n, g in enumerate(asked)]
-    verdicts_of_real = [0, 1, 0, 0, 0]  # of 0, 1, 0, 1, 0
+    verdicts_of_real = [0, 1, 0, 0]  # of 0, 1, 0, 1: there are three of 0, but two of 1
 
     def classify(records):
         return one_hot(heard if records is samples else verdicts_of_real)
@@ -423,9 +465,9 @@ def test_the_judges_verdicts_by_hand(rolls, asked, heard):
     assert ratio(found["condition_margin"]) == pytest.approx(
         np.mean(asked == heard) - np.mean(permuted)
     )
-    assert ratio(found["condition_accuracy_held_out"]) == pytest.approx(4 / 5)
+    assert ratio(found["condition_accuracy_held_out"]) == pytest.approx(3 / 4)
     groups = found["condition_accuracy_held_out"].groups
-    assert groups.tolist() == [f"song-{n // 2}".encode() for n in TEST]
+    assert groups.tolist() == [f"song-{n // 2}" for n in TEST[:4]]
     for name, genre in (("rock", 0), ("jazz", 1)):
         own = np.mean(heard[asked == genre] == genre)
         assert ratio(found[f"condition_accuracy_{name}"]) == pytest.approx(own)

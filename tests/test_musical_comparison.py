@@ -112,7 +112,7 @@ def test_sets_are_measured_by_their_pairs():
         "held_out": [piece(60), piece(72)],
         "training": [piece(60, genre="Jazz")],
     }  # fmt: skip
-    found = musical_comparison._of_sets(registry.metrics("pianoroll"), sets)
+    found = musical_comparison._of_sets(registry.metrics("pianoroll"), sets, 4)
     # Two of three pairs share a quarter of three that sound in either.
     expected = {
         "pairwise_distance": (0 + 2 / 3 + 2 / 3) / 3,
@@ -125,7 +125,7 @@ def test_sets_are_measured_by_their_pairs():
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, nan_ok=True), name
-    assert musical_comparison._of_sets(registry.metrics("symbolic"), sets) == {}
+    assert musical_comparison._of_sets(registry.metrics("symbolic"), sets, 4) == {}
 
 
 def test_values_hold_each_metric_of_each_piece_and_of_shuffled_notes():
@@ -135,12 +135,12 @@ def test_values_hold_each_metric_of_each_piece_and_of_shuffled_notes():
         "held_out": [piece(60, 62)],
         "training": [piece(60), piece(67)],
     }
-    found = musical_comparison._values(Settings(), judge, sets)
+    found = musical_comparison._values(Settings(), judge, sets, 4)
     assert list(found) == ["generated", "held_out", "training", "shuffled_notes"]
     assert [len(rows["empty_bar_rate_piano"]) for rows in found.values()] == [1, 1, 2, 2]
     assert found["training"]["empty_bar_rate_piano"].tolist() == [0.5, 0.5]
     assert found["held_out"]["num_pitch_classes_per_bar_piano"].tolist() == [2.0]
-    again = musical_comparison._values(Settings(), judge, sets)
+    again = musical_comparison._values(Settings(), judge, sets, 4)
     for which, rows in found.items():
         for name, row in rows.items():
             np.testing.assert_array_equal(row, again[which][name])

@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 NUM_MFCC = 20
 
 
+def features(inputs: np.ndarray) -> np.ndarray:
+    """`statistics` of each of a batch of spectrograms [mels, frames, bands, 1]: [mels, 80]."""
+    return np.stack([statistics(mel) for mel in inputs[..., 0]])
+
+
 def probabilities(train: Labelled, test: Labelled) -> np.ndarray:
-    """Of each class; where labels do not exclude each other, of each by itself. [test, classes]."""
+    """Of each class, given the features; where labels do not exclude each other, of each alone."""
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
     is_exclusive = bool((train.targets.sum(axis=1) == 1).all())
-    known, unknown = (
-        np.stack([statistics(mel) for mel in found.inputs[..., 0]]) for found in (train, test)
-    )
+    known, unknown = train.inputs, test.inputs
     if is_exclusive:
         model = make_pipeline(StandardScaler(), SVC(C=1.0))
         model.fit(known, train.targets.argmax(axis=1))

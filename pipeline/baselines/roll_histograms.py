@@ -13,24 +13,27 @@ _DRUMS = 0  # track of the five
 _MAX_INTERVAL = 12  # semitones; wider ones count as this
 
 
+def features(inputs: np.ndarray) -> np.ndarray:
+    """`histograms` of each of a batch of rolls. Shape [rolls, 37]."""
+    return np.stack([histograms(roll) for roll in inputs])
+
+
 def probabilities(train: Labelled, test: Labelled) -> np.ndarray:
-    """Of each class, given the histograms of a phrase. float64 [test, classes]."""
+    """Of each class, given the features of phrases. float64 [test, classes]."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     targets = train.targets.argmax(axis=1)
-    model.fit(np.stack([histograms(roll) for roll in train.inputs]), targets)
+    model.fit(train.inputs, targets)
     found = np.zeros((len(test.inputs), train.targets.shape[1]))
-    found[:, model.classes_] = model.predict_proba(
-        np.stack([histograms(roll) for roll in test.inputs])
-    )
+    found[:, model.classes_] = model.predict_proba(test.inputs)
     return found
 
 
 def histograms(roll: np.ndarray) -> np.ndarray:
-    """Shares of the pitch classes of onsets, then of intervals between each and the next higher.
+    """Shares of the pitch classes of onsets, then of the intervals between successive onsets.
 
     Args:
       roll: 0 or 1; drums first where there are five tracks, and left out. Shape [steps, pitches,

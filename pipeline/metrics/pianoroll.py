@@ -166,6 +166,8 @@ def set_metrics(found: Sequence[TrackNotes], genres: Sequence[str]) -> dict[str,
     """
     rolls = [(roll_of(n), g) for n, g in zip(found, genres, strict=True) if n.num_bars]
     rolls = [(roll, g) for roll, g in rolls if roll.shape == rolls[0][0].shape]
+    if not rolls:
+        return {"pairwise_distance": float("nan"), "pairwise_distance_within_genre": float("nan")}
     by_genre = {g: [roll for roll, own in rolls if own == g] for _, g in rolls}
     within = [pairwise_distance(np.stack(own)) for own in by_genre.values() if len(own) > 1]
     return {

@@ -10,8 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.codecs.base import Record
+from pipeline.errors import PipelineError
 from pipeline.models import _pianoroll
-from pipeline.models.base import Labelled, Recipe, Shards, Training, read_records
+from pipeline.models.base import (
+    Labelled,
+    Recipe,
+    Shards,
+    Summary,
+    Training,
+    read_records,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +72,7 @@ def recipe(name: str, medium: Medium, baselines: tuple[str, ...]) -> Recipe:
 
         from pipeline.nn.classifier.network import picture_classifier
 
+        _check_labels(params, shards)
         model = picture_classifier(
             medium.shape(shards),
             len(medium.names(shards)),
@@ -102,14 +111,16 @@ def recipe(name: str, medium: Medium, baselines: tuple[str, ...]) -> Recipe:
             found = found.enumerate().map(lambda index, batch: _turned(seed, index, *batch))
         return found.prefetch(2)
 
-    def labelled(shards: Shards, split: str, params: Params) -> Labelled:
+    def labelled(
+        shards: Shards, split: str, params: Params, summary: Summary | None = None
+    ) -> Labelled:
         records = read_records(shards, split, ("key", *medium.fields)).batch(params.batch_size)
         heard, labels = medium.fields
         rows = [
             (
-                medium.inputs(shards, batch[heard]).numpy(),
+                (summary or np.asarray)(medium.inputs(shards, batch[heard]).numpy()),
                 medium.targets(shards, batch[labels]).numpy(),
-                batch["key"].numpy(),
+                np.array([_pianoroll.song({"key": key}) for key in batch["key"].numpy()]),
             )
             for batch in records
         ]
@@ -131,6 +142,16 @@ def recipe(name: str, medium: Medium, baselines: tuple[str, ...]) -> Recipe:
         inputs=inputs_of,
         accepts=(),
     )
+
+
+def _check_labels(params: Params, shards: Shards) -> None:
+    are_tags = shards.options.get("label_attribute") == "tags"
+    if (params.labels == "many") != are_tags:
+        raise PipelineError(
+            f"labels={params.labels}, but what {shards.corpus} has of each example is "
+            f"{'its tags' if are_tags else 'its genre'}. Write one for a genre, many for tags "
+            "(models in params.yaml)."
+        )
 
 
 def probabilities(model: keras.Model, params: Params, inputs: np.ndarray) -> np.ndarray:

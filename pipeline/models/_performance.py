@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-ACCEPTS = ("num_steps", "primer", "melody", "top_k", "top_p", "beam_size")
+ACCEPTS = ("num_steps", "primer", "melody", "temperature", "top_k", "top_p", "beam_size")
 
 
 class PerformanceTraining(Training):

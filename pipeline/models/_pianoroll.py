@@ -98,6 +98,26 @@ def all_records(shards: Shards, split: str, most: int | None = None) -> list[dic
     return list(found.take(-1 if most is None else most).as_numpy_iterator())
 
 
+def balanced(records: list[Any]) -> list[Any]:
+    """As many records of each genre as there are of the rarest, by turns; the first of each."""
+    by_genre: dict[int, list[Any]] = {}
+    for record in records:
+        by_genre.setdefault(int(record["genre"]), []).append(record)
+    columns = [by_genre[genre] for genre in sorted(by_genre)]
+    return [record for row in zip(*columns, strict=False) for record in row]
+
+
+def song(record: Any) -> str:
+    """What a phrase is of: the song that a key of Lakh names before the file, else the file.
+
+    Versions of one song are not independent of each other.
+    """
+    key = record["key"]
+    text = key.decode() if isinstance(key, bytes) else str(key)
+    head, _, _ = text.partition("/")
+    return head if head.startswith("TR") and len(head) == 18 else text
+
+
 def spread(records: list[Any], num: int) -> list[Any]:
     """So many of the records, evenly over all of them; all where there are fewer."""
     if len(records) <= num:

@@ -119,7 +119,8 @@ class Labelled:
     """Examples of a split with their classes, as a classifier and its baselines see them.
 
     Attributes:
-      inputs: one array an example, e.g. piano rolls or mel spectrograms. Shape [examples, ...].
+      inputs: one array an example: piano rolls or mel spectrograms, or what was made of each batch
+        of these, as a split of them may be larger than the memory. Shape [examples, ...].
       targets: 0 or 1 a class; exactly one 1 in a row where classes exclude each other. Shape
         [examples, classes].
       groups: the input, e.g. the song, that each example is a part of. Shape [examples].
@@ -167,6 +168,7 @@ class Request:
     seed: int = 0
 
 
+Summary = Callable[[np.ndarray], np.ndarray]
 Classify = Callable[[list[Record]], np.ndarray]
 
 
@@ -191,8 +193,9 @@ class Recipe:
         that ends in _margin must lie above 0 for the model to count.
       references: (shards, split, params, num_steps) -> records as long as a sample is, that the
         samples' musical metrics are compared with; None: the corpus's own records.
-      accepts: the fields of a Request, beside num, temperature and seed, that `generate` heeds.
-      labelled: (shards, split, params) -> Labelled; for classifiers.
+      accepts: the fields of a Request, beside num and seed, that `generate` heeds.
+      labelled: (shards, split, params, what to make of each batch of inputs, or None) -> Labelled;
+        for classifiers.
       classify: (model, params, inputs) -> the probability of each class for inputs as in Labelled.
       inputs: (shards, records) -> what classify takes of a judge's own kind of records.
       sources: (shards, split, params, num) -> the records that the stage generate starts from.
@@ -216,8 +219,10 @@ class Recipe:
     )
     measures: Callable[[keras.Model, Shards, str, Any, int], dict[str, Measure]] | None = None
     references: Callable[[Shards, str, Any, int | None], Iterable[Record]] | None = None
-    accepts: tuple[str, ...] = ("num_steps", "primer", "top_k", "top_p", "beam_size")
-    labelled: Callable[[Shards, str, Any], Labelled] | None = None
+    accepts: tuple[str, ...] = (
+        *("num_steps", "primer", "temperature", "top_k", "top_p", "beam_size"),
+    )
+    labelled: Callable[[Shards, str, Any, Summary | None], Labelled] | None = None
     classify: Callable[[keras.Model, Any, np.ndarray], np.ndarray] | None = None
     inputs: Callable[[Shards, list[Record]], np.ndarray] | None = None
     sources: Callable[[Shards, str, Any, int], list[Record]] | None = None

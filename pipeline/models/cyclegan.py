@@ -190,6 +190,15 @@ def generate(
     ]
 
 
+def references(
+    shards: Shards, split: str, params: Params, num_steps: int | None
+) -> list[dict[str, Any]]:
+    """A split's phrases of the two genres, equally many of each."""
+    classes = _classes(params, shards)
+    records = _pianoroll.all_records(shards, split)
+    return _pianoroll.balanced([record for record in records if record["genre"] in classes])
+
+
 def judged(
     samples: list[Record], classify: Classify, shards: Shards, params: Params, seed: int
 ) -> dict[str, Measure | float]:
@@ -213,7 +222,7 @@ def judged(
     found = transfer.Transfers(
         target=np.array([classes.index(int(record["genre"])) for record in samples]),
         seed=np.array([int(record["seed_index"]) for record in samples]),
-        song=np.array([str(record["source_key"]) for record in samples]),
+        song=np.array([_pianoroll.song({"key": record["source_key"]}) for record in samples]),
         probabilities=probabilities,
         rolls=rolls,
     )
@@ -234,6 +243,7 @@ RECIPE = Recipe(
     batches=batches,
     sources=sources,
     generate=generate,
+    references=references,
     judged=judged,
     accepts=("sources", "genre"),
 )
@@ -266,7 +276,7 @@ def _target(record: Record, genre: str, names: tuple[str, str], classes: list[in
     """0 or 1: which of the two genres a source is made into."""
     if genre:
         return names.index(genre)
-    own = int(record["genre"])
+    own = int(record.get("genre", -1))
     if own not in classes:
         raise PipelineError(
             f"a source is neither {names[0]} nor {names[1]}: say with --genre which to make of it."
@@ -276,14 +286,16 @@ def _target(record: Record, genre: str, names: tuple[str, str], classes: list[in
 
 def _record(source: Record, genre: int, rolls: list[np.ndarray], seed_index: int) -> Record:
     made, cycled = (_pianoroll.packed(roll) for roll in rolls)
-    key = source.get("key", "")
+    key, qpm = source.get("key", ""), np.array(source.get("qpm", 120), np.float32)
+    known = {"source_genre": np.array(source["genre"], np.int64)} if "genre" in source else {}
     return {
         "roll": made,
         "genre": np.array(genre, np.int64),
-        "qpm": np.array(source.get("qpm", 120), np.float32),
+        "qpm": qpm,
+        "source_qpm": qpm,
         "seed_index": np.array(seed_index, np.int64),
         "cycled_roll": cycled,
         "source_roll": np.asarray(source["roll"], np.uint8),
-        "source_genre": np.array(source.get("genre", -1), np.int64),
+        **known,
         "source_key": key.decode() if isinstance(key, bytes) else str(key),
     }

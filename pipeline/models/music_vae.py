@@ -208,7 +208,7 @@ RECIPE = Recipe(
     generate=generate,
     measures=measures,
     references=references,
-    accepts=("primer", "endpoints", "attributes"),
+    accepts=("primer", "endpoints", "attributes", "temperature"),
 )
 
 

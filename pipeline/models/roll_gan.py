@@ -6,10 +6,11 @@ Miyato and Koyama 2018 (projection). MuseGAN has no genre: that is what is added
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.codecs.base import Codec, Record
 from pipeline.errors import PipelineError
@@ -62,6 +63,16 @@ class Params(Training):
         description="whether it learns, and makes, all phrases on the white keys, as MidiNet does"
     )
     shuffle_window: int = Field(ge=1, description="records held in memory to be shuffled")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        sizes = self.generator_sizes
+        if self.generator in ("convolutional", "midinet") and len(sizes) != 3:
+            raise ValueError(f"generator_sizes={[*sizes]}; {self.generator} has three")
+        if self.generator == "transformer" and (len({*sizes}) > 1 or sizes[0] % self.num_heads):
+            rule = f"its blocks are of one width, a multiple of num_heads={self.num_heads}"
+            raise ValueError(f"generator_sizes={[*sizes]}; {rule}")
+        return self
 
 
 def build(params: Params, shards: Shards) -> keras.Model:
@@ -132,12 +143,14 @@ def _generator(params: Params, axes: Geometry, num_genres: int) -> keras.Model:
             return generators.transformer(*common, params.num_heads)
 
 
-def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Dataset:
+def batches(
+    shards: Shards, split: str, params: Params, seed: int, is_endless: bool = True
+) -> tf.data.Dataset:
     """(rolls, genres, ones): in training num_critic_steps times batch_size rows, genres in turn."""
     import tensorflow as tf
 
     shape = Geometry.of(shards).shape
-    if split == "train":
+    if split == "train" and is_endless:
         rows = params.batch_size * params.num_critic_steps
         classes = list(range(len(_pianoroll.genres(shards))))
         pairs = _pianoroll.balanced_batches(shards, classes, rows, params.shuffle_window, seed)
@@ -145,9 +158,12 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
         # Large batches: what is compared are means over them.
         records = read_records(shards, split, ("roll", "genre")).batch(_VALIDATION_ROWS)
         pairs = records.map(lambda r: (_pianoroll.unpacked(r["roll"], shape), r["genre"]))
-    return pairs.map(
-        lambda rolls, genres: (rolls, genres, tf.ones_like(rolls[:, 0, 0, 0]))
-    ).prefetch(2)
+
+    def prepared(rolls: tf.Tensor, genres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        moved = _pianoroll.transposed_to_c(rolls) if params.is_in_c else rolls
+        return moved, genres, tf.ones_like(rolls[:, 0, 0, 0])
+
+    return pairs.map(prepared).prefetch(2)
 
 
 _VALIDATION_ROWS = 256
@@ -171,6 +187,37 @@ def untrained(shards: Shards, params: Params, num: int, seed: int) -> list[Recor
     keras.utils.set_random_seed(seed)
     classes = _classes(Request(num=num), _pianoroll.genres(shards))
     return _phrases(build(params, shards), params, classes, seed)
+
+
+def marginal(shards: Shards, params: Params, num: int, seed: int) -> list[Record]:
+    """Cells that sound as often as they do in the training phrases of the genre, each by itself.
+
+    What a model must add to that, is how cells belong together.
+    """
+    shape, rng = Geometry.of(shards).shape, np.random.default_rng(seed)
+    names = _pianoroll.genres(shards)
+    sums, counts = np.zeros((len(names), *shape)), np.zeros(len(names))
+    for rolls, genres, _ in _one_pass(shards, params):
+        for genre in np.unique(genres):
+            sums[genre] += rolls[genres == genre].sum(axis=0)
+            counts[genre] += (genres == genre).sum()
+    classes = _classes(Request(num=num), names)
+    found = rng.random((num, *shape)) < (sums / np.maximum(counts, 1)[:, None, None, None])[classes]
+    return [
+        {"roll": _pianoroll.packed(roll), "genre": np.asarray(genre, np.int64)}
+        for roll, genre in zip(found, classes, strict=True)
+    ]
+
+
+def _one_pass(shards: Shards, params: Params) -> Iterable[tuple[np.ndarray, ...]]:
+    return batches(shards, "train", params, 0, is_endless=False).as_numpy_iterator()
+
+
+def references(
+    shards: Shards, split: str, params: Params, num_steps: int | None
+) -> list[dict[str, Any]]:
+    """A split's phrases, of each genre equally many where there are enough, as of the samples."""
+    return _pianoroll.balanced(_pianoroll.all_records(shards, split))
 
 
 def _classes(request: Request, names: tuple[str, ...]) -> np.ndarray:
@@ -217,9 +264,9 @@ def judged(
     # A permutation gives a sample any one's condition, its own too, with the same probability.
     counts = np.bincount(asked, minlength=len(_pianoroll.genres(shards)))
     shuffled = counts[heard] / len(asked)
-    real: list[Record] = [*_pianoroll.all_records(shards, "test")]
+    real: list[Record] = [*_pianoroll.balanced(_pianoroll.all_records(shards, "test"))]
     true = np.array([int(record["genre"]) for record in real])
-    songs = np.array([record["key"] for record in real])
+    songs = np.array([_pianoroll.song(record) for record in real])
     found = (classify(real).argmax(axis=1) == true).astype(float)
     by_genre = {
         f"condition_accuracy_{name.lower()}": Measure(right * (asked == i), (asked == i) * 1.0)
@@ -241,7 +288,8 @@ RECIPE = Recipe(
     build=build,
     batches=batches,
     generate=generate,
-    contrasts={"untrained": untrained},
+    references=references,
+    contrasts={"untrained": untrained, "marginal": marginal},
     judged=judged,
     accepts=("genre",),
 )

@@ -60,6 +60,7 @@ class ChordTable(keras.layers.Layer):
             name="counts",
             aggregation="mean",
         )
+        self.built = True
 
     def update(self, chords, genres) -> None:
         """Counts the chords of a batch, int [batch, bars], of its genres, int [batch]."""

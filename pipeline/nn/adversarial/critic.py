@@ -16,7 +16,7 @@ from pipeline.nn.piano_roll import SEMITONES, Geometry
 
 
 def unit_steps(axes: Geometry) -> int:
-    """Steps of the shortest patch: a third of a beat, or four.
+    """Steps of the shortest patch: three, a quarter of a beat of twelve, or four, a beat of four.
 
     Raises:
       PipelineError: what the networks cannot divide.

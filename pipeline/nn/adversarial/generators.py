@@ -57,8 +57,8 @@ def recurrent(
     """
     hidden, inputs = _conditioned(num_genres, latent_size)
     x = _by_beat(hidden, axes)
-    for size in sizes:
-        x = layers.LSTM(size, return_sequences=True)(x)
+    for size in sizes:  # cuDNN's kernels cannot be compiled
+        x = layers.LSTM(size, return_sequences=True, use_cudnn=False)(x)
     return keras.Model(inputs, _beats_to_logits(x, axes), name="recurrent")
 
 

@@ -55,6 +55,11 @@ class ConditionalWgan(keras.Model):
     def metrics(self):
         return list(self.means.values())
 
+    def get_metrics_result(self):
+        """What was told since the last reset, over all replicas; Keras would take one's own."""
+        metrics = [metric for metric in self.metrics if float(0.0 + metric.count) > 0]
+        return {metric.name: metric.result() for metric in metrics}
+
     def call(self, inputs, training=False):
         """Logits, of [latents, genres] and perhaps chords."""
         return self.generator(inputs, training=training)
@@ -62,11 +67,9 @@ class ConditionalWgan(keras.Model):
     def train_step(self, data):
         rolls, genres, _ = data
         genres = ops.cast(genres, "int32")
-        for part, labels in zip(
-            tf.split(rolls, self.num_critic_steps),
-            tf.split(genres, self.num_critic_steps),
-            strict=True,
-        ):
+        rows = ops.shape(rolls)[0] // self.num_critic_steps  # on several devices not always even
+        for step in range(self.num_critic_steps):
+            part, labels = (x[step * rows : (step + 1) * rows] for x in (rolls, genres))
             conditions = self._conditions(part, labels)
             gradients, distance, penalty = self._critic_gradients(part, conditions)
             self.critic_optimizer.apply(gradients, self.critic.trainable_variables)
