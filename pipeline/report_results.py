@@ -237,8 +237,9 @@ TABLES = (
                 "nearer to the data",
                 cells.nearer,
                 "in how many of the musical metrics the samples' mean is nearer to the training "
-                "data's than that of the same model untrained is, and than that of training "
-                "phrases whose notes are shuffled.",
+                "data's than that of the same model untrained, of training phrases whose notes are "
+                "shuffled, and of marginal ones, whose cells are drawn each by its frequency in "
+                "the genre.",
             ),
             Column(
                 "diversity",
