@@ -236,6 +236,26 @@ def test_a_genre_asked_for_is_the_first_seed_s_and_any_source_s(model, shards):
     (record,) = transferred(model, [nameless], genre="Rock")
     np.testing.assert_array_equal(record["roll"], records[0]["roll"])
     assert float(record["qpm"]) == 120
+    assert "source_genre" not in record
+
+
+def test_a_source_keeps_its_tempo(model, shards):
+    slow = record_of(1) | {"qpm": np.float32(72)}
+    (record,) = transferred(model, [slow], genre="Rock")
+    assert float(record["qpm"]) == float(record["source_qpm"]) == 72
+
+
+def test_a_source_of_no_known_genre_needs_one_asked_for(model, shards):
+    """As the passages of a person's file are."""
+    with pytest.raises(PipelineError, match="say with --genre"):
+        transferred(model, [{"roll": record_of(1)["roll"]}])
+
+
+def test_references_are_of_both_genres_equally(shards):
+    found = RECIPE.references(shards, "train", params(), None)
+    counts = np.bincount([record["genre"] for record in found], minlength=3)
+    assert sorted(counts.tolist())[0] == 0
+    assert len({c for c in counts.tolist() if c}) == 1
 
 
 @pytest.mark.parametrize(
