@@ -11,7 +11,7 @@ import pytest
 from note_seq import sequences_lib as lib
 from pydantic import ValidationError
 
-from pipeline import archives, params, registry, tfrecord
+from pipeline import tfrecord
 from pipeline.codecs.pianoroll import (
     CODEC,
     TRACKS,
@@ -21,10 +21,9 @@ from pipeline.codecs.pianoroll import (
     track_names,
     unpack,
 )
-from pipeline.datasets.base import Entry
 from pipeline.errors import Rejected
 from pipeline.example import Example
-from pipeline.paths import ROOT
+from tests import lakh_songs
 
 OPTIONS = PianorollOptions(
     steps_per_quarter=4,
@@ -51,18 +50,7 @@ GRIDS = [
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
     """Files of the miniature of Lakh."""
-    settings = params.load(ROOT / "params.yaml").model_copy(update={"profile": "smoke"})
-    options, raw = settings.dataset_options("lakh"), tmp_path_factory.mktemp("lakh")
-    registry.miniature("lakh").build(raw, options, settings.seed)
-    dataset, found = registry.dataset("lakh"), []
-    entries = [e for e in dataset.catalogue(raw, options) if isinstance(e, Entry)]
-    blobs = dict(archives.read(raw, {m for e in entries for m in e.members}))
-    for entry in entries:
-        try:
-            found.append(dataset.load(entry, {m: blobs[m] for m in entry.members}).note_sequence)
-        except Rejected:
-            continue
-    return found
+    return lakh_songs.read(tmp_path_factory.mktemp("lakh"))
 
 
 @pytest.fixture(scope="module")

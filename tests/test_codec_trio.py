@@ -12,13 +12,11 @@ from note_seq import drums_encoder_decoder, drums_lib, melodies_lib, melody_enco
 from note_seq import sequences_lib as lib
 from pydantic import ValidationError
 
-from pipeline import archives, params, registry
 from pipeline.codecs import _trio_drums, _trio_lines
 from pipeline.codecs.trio import CODEC, PARTS, TrioOptions
-from pipeline.datasets.base import Entry
 from pipeline.errors import Rejected
 from pipeline.example import Example
-from pipeline.paths import ROOT
+from tests import lakh_songs
 
 OPTIONS = TrioOptions(
     steps_per_quarter=4,
@@ -42,19 +40,7 @@ PITCHES = melody_encoder_decoder.MelodyOneHotEncoding(21, 109)
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
     """Files of the miniature of Lakh."""
-    settings = params.load(ROOT / "params.yaml").model_copy(update={"profile": "smoke"})
-    options, raw = settings.dataset_options("lakh"), tmp_path_factory.mktemp("lakh")
-    registry.miniature("lakh").build(raw, options, settings.seed)
-    dataset = registry.dataset("lakh")
-    entries = [e for e in dataset.catalogue(raw, options) if isinstance(e, Entry)]
-    blobs = dict(archives.read(raw, {m for e in entries for m in e.members}))
-    found = []
-    for entry in entries:
-        try:
-            found.append(dataset.load(entry, {m: blobs[m] for m in entry.members}).note_sequence)
-        except Rejected:
-            continue
-    return found
+    return lakh_songs.read(tmp_path_factory.mktemp("lakh"))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pipeline.datasets.base import Entry
 from pipeline.datasets.fma import DATASET, FmaOptions
 from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, _genre_clip, fma
+from tests import catalogues
 
 OPTIONS = FmaOptions(subset="small", min_seconds=5, miniature_size=40)
 FAULTS = {fma.NO_FILE: "missing_audio", fma.NO_SOUND: "undecodable_audio", fma.SHORT: "short_audio"}
@@ -32,11 +33,7 @@ def changed(**values):
 
 
 def catalogued(raw, options=OPTIONS):
-    items = list(DATASET.catalogue(raw, options))
-    keys = [item.key if isinstance(item, Entry) else item[0] for item in items]
-    assert keys == sorted(set(keys))
-    rejected = {item[0]: item[1].reason for item in items if not isinstance(item, Entry)}
-    return {item.key: item for item in items if isinstance(item, Entry)}, rejected
+    return catalogues.catalogued(DATASET, raw, options)
 
 
 def loaded(raw, entry):

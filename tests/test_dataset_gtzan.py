@@ -13,12 +13,12 @@ import soundfile
 from pipeline import archives
 from pipeline.datasets import _gtzan_split
 from pipeline.datasets import gtzan as dataset
-from pipeline.datasets.base import Entry
 from pipeline.datasets.gtzan import DATASET, GtzanOptions
 from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, _genre_clip, gtzan
 from pipeline.miniatures._styled_clip import GENRES as COVER_STYLES
 from pipeline.miniatures._styled_clip import composed
+from tests import catalogues
 
 OPTIONS = GtzanOptions(min_seconds=5, split="fault_filtered", miniature_size=60)
 NAMES = {
@@ -46,11 +46,7 @@ def changed(**values):
 
 
 def catalogued(raw, options=OPTIONS):
-    items = list(DATASET.catalogue(raw, options))
-    keys = [item.key if isinstance(item, Entry) else item[0] for item in items]
-    assert keys == sorted(set(keys))
-    rejected = {item[0]: item[1].reason for item in items if not isinstance(item, Entry)}
-    return {item.key: item for item in items if isinstance(item, Entry)}, rejected
+    return catalogues.catalogued(DATASET, raw, options)
 
 
 def published(raw, members):

@@ -15,6 +15,7 @@ from pipeline.datasets.magnatagatune import DATASET, MagnaTagATuneOptions
 from pipeline.errors import FETCH_AGAIN, PipelineError, Rejected
 from pipeline.miniatures import _archives, _genre_clip, magnatagatune
 from pipeline.miniatures.magnatagatune import PARTS
+from tests import catalogues
 
 OPTIONS = MagnaTagATuneOptions(num_tags=50, min_seconds=5, miniature_size=30)
 ANNOTATIONS, CLIP_INFO = "annotations_final.csv", "clip_info_final.csv"
@@ -32,11 +33,7 @@ def changed(**values):
 
 
 def catalogued(raw, options=OPTIONS):
-    items = list(DATASET.catalogue(raw, options))
-    keys = [item.key if isinstance(item, Entry) else item[0] for item in items]
-    assert keys == sorted(set(keys))
-    rejected = {item[0]: item[1].reason for item in items if not isinstance(item, Entry)}
-    return {item.key: item for item in items if isinstance(item, Entry)}, rejected
+    return catalogues.catalogued(DATASET, raw, options)
 
 
 def rows(path):

@@ -8,13 +8,13 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from pipeline import registry  # noqa: E402
-from pipeline.checkpoints import Checkpoints  # noqa: E402
 from pipeline.codecs.base import Feature  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.models import _pianoroll  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
 from pipeline.nn.cyclegan import transfer  # noqa: E402
 from tests import toy_corpus  # noqa: E402
+from tests.resumed_training import fitted  # noqa: E402
 
 RECIPE = registry.recipe("cyclegan")
 CODEC = registry.codec("pianoroll")
@@ -375,33 +375,6 @@ def test_the_random_pair_is_another_song_s_of_the_same_direction_and_seed():
 # --- training ------------------------------------------------------------------------------------
 
 
-def fitted(shards, options, folder, until):
-    """Trains to an epoch from where the folder's checkpoint is; another seed must not matter."""
-    keras.utils.set_random_seed(until)
-    model = RECIPE.build(options, shards)
-    checkpoints = Checkpoints(folder, options.patience)
-    checkpoints.restore(model)
-    done = checkpoints.num_epochs
-    if not done:
-        rng = np.random.default_rng(0)
-        for variable in model.trainable_variables:
-            variable.assign(rng.normal(scale=0.2, size=variable.shape))
-        for variable in model.variables:
-            if "seed" in variable.path:
-                variable.assign(np.zeros(variable.shape))
-    model.fit(
-        RECIPE.batches(shards, "train", options, 1).skip(done * options.steps_per_epoch),
-        validation_data=RECIPE.batches(shards, "validation", options, 1),
-        initial_epoch=done,
-        epochs=until,
-        steps_per_epoch=options.steps_per_epoch,
-        callbacks=[checkpoints],
-        shuffle=False,
-        verbose=0,
-    )
-    return model, checkpoints
-
-
 def test_a_resumed_training_is_the_undisturbed_one(shards, tmp_path):
     """Pools go on with what they kept, noise with its generator, both rates with the step."""
     options = params(
@@ -413,9 +386,9 @@ def test_a_resumed_training_is_the_undisturbed_one(shards, tmp_path):
         content_weight=1.0,
         steps_per_epoch=3,
     )
-    whole, curves = fitted(shards, options, tmp_path / "whole", 2)
-    fitted(shards, options, tmp_path / "parts", 1)
-    resumed, resumed_curves = fitted(shards, options, tmp_path / "parts", 2)
+    whole, curves = fitted(RECIPE, shards, options, tmp_path / "whole", 2)
+    fitted(RECIPE, shards, options, tmp_path / "parts", 1)
+    resumed, resumed_curves = fitted(RECIPE, shards, options, tmp_path / "parts", 2)
     assert resumed_curves.history == curves.history
     names = {"loss", "adversarial_loss", "cycle_loss", "discriminator_loss"}
     names |= {"val_loss", "val_genre_distance", "val_cycle_error"}

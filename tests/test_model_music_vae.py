@@ -10,11 +10,11 @@ keras = pytest.importorskip("keras")
 import note_seq  # noqa: E402
 
 from pipeline import registry  # noqa: E402
-from pipeline.checkpoints import Checkpoints  # noqa: E402
 from pipeline.codecs.base import Feature  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
 from tests import toy_corpus  # noqa: E402
+from tests.resumed_training import fitted  # noqa: E402
 
 RECIPE = registry.recipe("music_vae")
 MELODY = registry.codec("melody")
@@ -343,33 +343,6 @@ def test_weights_come_back_from_their_file(models, trios, tmp_path):
         assert np.array_equal(own, loaded)
 
 
-def fitted(shards, options, folder, until):
-    """Trains to an epoch from where the folder's checkpoint is; another seed must not matter."""
-    keras.utils.set_random_seed(until)
-    model = RECIPE.build(options, shards)
-    checkpoints = Checkpoints(folder, options.patience)
-    checkpoints.restore(model)
-    done = checkpoints.num_epochs
-    if not done:
-        rng = np.random.default_rng(0)
-        for variable in model.trainable_variables:
-            variable.assign(rng.normal(scale=0.2, size=variable.shape))
-        for variable in model.variables:
-            if "seed" in variable.path:
-                variable.assign(np.zeros(variable.shape))
-    model.fit(
-        RECIPE.batches(shards, "train", options, 1).skip(done * options.steps_per_epoch),
-        validation_data=RECIPE.batches(shards, "validation", options, 1),
-        initial_epoch=done,
-        epochs=until,
-        steps_per_epoch=options.steps_per_epoch,
-        callbacks=[checkpoints],
-        shuffle=False,
-        verbose=0,
-    )
-    return model, checkpoints
-
-
 def test_a_resumed_training_is_the_undisturbed_one(shards, tmp_path):
     """Beta, sampling and learning rate go on with the step, noise with its generator."""
     options = params(
@@ -378,9 +351,9 @@ def test_a_resumed_training_is_the_undisturbed_one(shards, tmp_path):
         max_transpose_semitones=2,
         decay_rate=0.9,
     )
-    whole, curves = fitted(shards, options, tmp_path / "whole", 4)
-    fitted(shards, options, tmp_path / "parts", 2)
-    resumed, resumed_curves = fitted(shards, options, tmp_path / "parts", 4)
+    whole, curves = fitted(RECIPE, shards, options, tmp_path / "whole", 4)
+    fitted(RECIPE, shards, options, tmp_path / "parts", 2)
+    resumed, resumed_curves = fitted(RECIPE, shards, options, tmp_path / "parts", 4)
     assert resumed_curves.history == curves.history
     assert {"loss", "val_loss", "kl_bits", "val_kl_bits", "accuracy"} <= curves.history[0].keys()
     for own, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):

@@ -144,7 +144,7 @@ class Generator(nn.Module):
         return norm(by_track).relu().movedim(-1, 2).flatten(1, 2)
 
 
-class _Patches(nn.Module):
+class _Products(nn.Module):
     """[tracks, batch, time, pitch, channels], as in pipeline.nn.adversarial.patches."""
 
     def __init__(self, layer: Any):
@@ -153,6 +153,8 @@ class _Patches(nn.Module):
         self.kernel = nn.Parameter(torch.from_numpy(np.array(layer.kernel)))
         self.bias = nn.Parameter(torch.from_numpy(np.array(layer.bias)))
 
+
+class _Patches(_Products):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tracks, batch, time, pitch, channels = x.shape
         t, p = self.patch
@@ -162,15 +164,7 @@ class _Patches(nn.Module):
         return y.view(tracks, batch, time // t, pitch // p, -1)
 
 
-class _Unpatches(nn.Module):
-    """[tracks, batch, time, pitch, channels], as in pipeline.nn.adversarial.patches."""
-
-    def __init__(self, layer: Any):
-        super().__init__()
-        self.patch = layer.patch
-        self.kernel = nn.Parameter(torch.from_numpy(np.array(layer.kernel)))
-        self.bias = nn.Parameter(torch.from_numpy(np.array(layer.bias)))
-
+class _Unpatches(_Products):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tracks, batch, time, pitch, channels = x.shape
         t, p = self.patch
