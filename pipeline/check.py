@@ -60,6 +60,7 @@ def _mistakes(settings: params.Params) -> Iterator[str]:
     if names:  # what is under them cannot be checked
         return
     yield from _judge_mistakes(settings)
+    yield from _transfer_mistakes(settings)
     said = set()
     for profile in ("full", "demo", "smoke"):  # a mistake in `full` shows in the others again
         for mistake in _profile_mistakes(settings.model_copy(update={"profile": profile})):
@@ -82,6 +83,13 @@ def _name_mistakes(settings: params.Params) -> Iterator[str]:
         yield from _unknown(f"models.{name}.nn", model.nn, registry.names("nn"))
         yield from _unknown(f"models.{name}.metrics", model.metrics, metrics)
         yield from _unknown(f"models.{name}.judge", model.judge, settings.models)
+    yield from _unknown("pairs.corpus", settings.pairs.corpus, settings.corpora)
+    for name, block in settings.transfers.items():
+        if block.method:
+            known = registry.names("transfers")
+            yield from _unknown(f"transfers.{name}.method", block.method, known)
+        if block.model:
+            yield from _unknown(f"transfers.{name}.model", block.model, settings.models)
 
 
 def _profile_mistakes(settings: params.Params) -> Iterator[str]:
@@ -91,6 +99,10 @@ def _profile_mistakes(settings: params.Params) -> Iterator[str]:
         yield from _caught(settings.codec_options, name)
     for name in settings.models:
         yield from _caught(settings.recipe_params, name)
+    for name, block in settings.transfers.items():
+        if (block.method is None) != (block.model is None):
+            yield from _caught(settings.transfer_params, name)
+    yield from _caught(settings.pair_options)
     yield from _caught(settings.generate_options)
     for recipe in settings.generate.full.get("num_steps", {}):
         place = "generate.full.num_steps"
@@ -108,6 +120,21 @@ def _judge_mistakes(settings: params.Params) -> Iterator[str]:
             yield f"{place}: a {judge.recipe} classifies nothing. Name a classifier."
         elif judge.corpus != model.corpus:
             yield f"{place}: it knows {judge.corpus}, not {model.corpus}. Name one of that corpus."
+
+
+def _transfer_mistakes(settings: params.Params) -> Iterator[str]:
+    for name, block in settings.transfers.items():
+        place = f"params.yaml: transfers.{name}"
+        if (block.method is None) == (block.model is None):
+            yield f"{place}: method={block.method}, model={block.model}. Name one of the two."
+        elif block.model and registry.recipe(settings.model(block.model).recipe).transfer is None:
+            recipe = settings.model(block.model).recipe
+            yield f"{place}.model={block.model}: a {recipe} transfers nothing. Name another model."
+        elif block.model and block.reads != f"data/models/{block.model}":
+            yield (
+                f"{place}.reads={block.reads}: write data/models/{block.model}, so that DVC "
+                "notices when it is trained anew."
+            )
 
 
 def _source_mistakes(settings: params.Params, name: str) -> Iterator[str]:
@@ -171,7 +198,8 @@ def _plugin_schemas(settings: params.Params) -> dict[str, dict[str, Any]]:
     for name, corpus in settings.corpora.items():
         corpora[name] = _partial(params.CorpusOptions)
         corpora[name]["properties"]["options"] = _partial(registry.codec(corpus.codec).Options)
-    return {"datasets": datasets, "corpora": corpora, "models": models}
+    transfers = {n: _partial(type(settings.transfer_params(n))) for n in settings.transfers}
+    return {"datasets": datasets, "corpora": corpora, "models": models, "transfers": transfers}
 
 
 def _partial(options: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pipeline import (
     musical_comparison,
     params,
     paths,
+    reconstruction,
     registry,
     samples,
     tracking,
@@ -46,6 +47,8 @@ def main(name: str) -> None:
     if recipe.measures:
         model, options = weights.trained(settings, name), settings.recipe_params(name)
         metrics |= _ratios(settings, recipe.measures(model, shards, "test", options, settings.seed))
+    if recipe.reconstruct:
+        metrics |= _ratios(settings, reconstruction.measures(settings, name, recipe, shards))
     generated = samples.load(paths.samples(name))
     judged = (settings, name, recipe, shards, generated, out / "plots" / "verdicts.csv")
     metrics |= _ratios(settings, classification.judged(*judged))
@@ -88,6 +91,8 @@ def _by_note_and_second(
     known = [
         codec.statistics(record, options) for record in musical_comparison.records(shards, "test")
     ]
+    if "num_notes" not in known[0]:  # of a sound: not all of it was predicted
+        return {}
     rates: dict[str, float] = {}
     for unit, statistic in (("note", "num_notes"), ("second", "duration_seconds")):
         amounts = np.array([row[statistic] for row in known])

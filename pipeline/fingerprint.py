@@ -24,6 +24,14 @@ def of_training(settings: params.Params, name: str) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def of_transfer(settings: params.Params, name: str) -> str:
+    """sha256 over what a method of style transfer made of the pairs, and the pairs."""
+    outs = locked_outs()
+    made = {path: outs.get(path, "") for path in ("data/pairs", f"data/transfers/{name}")}
+    facts = {"stage": f"transfer@{name}", "profile": settings.profile, "outs": made}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def corpus_digest(corpus: str) -> str:
     """The hash under which DVC versions the shards; without DVC, that of their description."""
     recorded = locked_outs().get(f"data/shards/{corpus}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from pipeline import files, params, registry, tfrecord
 from pipeline.example import Example
-from pipeline.metrics import comparison, memorisation
+from pipeline.metrics import comparison
 from pipeline.models.base import Recipe, Shards
 
 _STEPS_PER_BEAT = 4  # the grid of the musical metrics where a codec has none: sixteenths
@@ -83,6 +84,9 @@ def _sets(
         "held_out": _references(settings, name, recipe, shards, "test"),
         "training": _references(settings, name, recipe, shards, "train"),
     }
+    if codec.medium == "audio":  # 80 GB of NSynth; of notes, all are searched for copies
+        most = settings.evaluate_options().num_references
+        found |= {which: islice(found[which], most) for which in _REFERENCES[1:]}
     own = settings.recipe_params(name)
     for contrast, make in recipe.contrasts.items():
         found[contrast] = make(shards, own, len(generated), settings.seed)
@@ -112,20 +116,24 @@ def _values(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Each metric of each piece, and of training pieces whose notes are moved about by chance."""
     rows = {
-        which: [measured_by.musical_metrics(notes) for notes in _notes(measured_by, found, grid)]
+        which: [
+            measured_by.musical_metrics(content) for content in _contents(measured_by, found, grid)
+        ]
         for which, found in sets.items()
     }
     rng = np.random.default_rng(settings.seed)
     for contrast, of in measured_by.CONTRASTS.items():
-        rows[contrast] = [of(notes, rng) for notes in _notes(measured_by, sets["training"], grid)]
+        rows[contrast] = [
+            of(content, rng) for content in _contents(measured_by, sets["training"], grid)
+        ]
     return {
         which: {m: np.array([row[m] for row in found], np.float64) for m in found[0]}
         for which, found in rows.items()
     }
 
 
-def _notes(measured_by: Any, found: list[Example], grid: int) -> list[Any]:
-    return [measured_by.notes_of(example.note_sequence, grid) for example in found]
+def _contents(measured_by: Any, found: list[Example], grid: int) -> list[Any]:
+    return [measured_by.content_of(example, grid) for example in found]
 
 
 def _metrics(settings: params.Params, values: Values) -> dict[str, Any]:
@@ -183,18 +191,16 @@ def _of_sets(measured_by: Any, sets: Sets, grid: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for which, suffix in zip(_REFERENCES, ("", "_held_out", "_training"), strict=True):
         genres = [example.attributes.get("genre", "") for example in sets[which]]
-        of_set = measured_by.set_metrics(_notes(measured_by, sets[which], grid), genres)
+        of_set = measured_by.set_metrics(_contents(measured_by, sets[which], grid), genres)
         found |= {f"{key}{suffix}": value for key, value in of_set.items()}
     return found
 
 
 def _memorisation(measured_by: Any, sets: Sets, grid: int) -> dict[str, Any]:
     """How much of the samples stands in the training data, with held-out data beside it."""
-    generated, held_out, training = (
-        [memorisation.note_symbols(notes) for notes in _notes(measured_by, sets[which], grid)]
-        for which in _REFERENCES
+    return measured_by.memorisation(
+        *(_contents(measured_by, sets[which], grid) for which in _REFERENCES)
     )
-    return memorisation.memorisation_metrics(generated, held_out, training)
 
 
 def _rounded(values: Values) -> dict[str, dict[str, list[float | None]]]:

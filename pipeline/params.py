@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline import paths, registry
 from pipeline.errors import PipelineError
@@ -101,6 +101,53 @@ class Evaluate(Options):
 
     num_resamples: int = Field(ge=100, description="of the bootstrap")
     num_references: int = Field(ge=2, description="training and held-out tunes beside the samples")
+    num_reconstructed: int = Field(
+        ge=2, description="held-out notes that a model of sound gives back; the first of the split"
+    )
+    num_classifier_notes: int = Field(
+        ge=2, description="training notes that the classifier of pitch and family is fitted to"
+    )
+
+
+class PairsBlock(ProfiledBlock):
+    """pairs: songs whose transfer is known."""
+
+    corpus: str = Field(description="whose held-out pieces are played; any corpus of notes")
+
+
+class Pairs(Options):
+    """Effective values of pairs."""
+
+    num: int = Field(ge=2, le=1000, description="pairs of songs")
+    num_rendered: int = Field(ge=0, le=100, description="of these, in the report with pictures")
+    sample_rate: int = Field(ge=8000, le=48_000, description="of all songs, in Hz")
+    seconds: float = Field(ge=1, le=600, description="length of a song")
+    min_notes: int = Field(ge=2, description="onsets of a song's upper voice, at least")
+    min_qpm: int = Field(ge=20, le=400, description="the slowest tempo drawn")
+    max_qpm: int = Field(ge=20, le=400, description="the fastest tempo drawn")
+    programs: tuple[Annotated[int, Field(ge=0, le=127)], ...] = Field(
+        min_length=2, description="General MIDI instruments, from 0; of two families at least"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Pairs:
+        if self.min_qpm > self.max_qpm:
+            raise ValueError(f"min_qpm={self.min_qpm} exceeds max_qpm={self.max_qpm}")
+        if len({program // 8 for program in self.programs}) < 2:
+            raise ValueError("programs are all of one family; name those of another, too")
+        return self
+
+
+class TransferBlock(ProfiledBlock):
+    """transfers.<name>: a method of style transfer."""
+
+    method: str | None = Field(
+        description="the module of pipeline/transfers; null: a model does it"
+    )
+    model: str | None = Field(
+        description="a key of `models` whose recipe transfers; null: no model"
+    )
+    reads: str = Field(description="what the method reads beside the pairs; DVC watches it")
 
 
 class Mlflow(Options):
@@ -120,6 +167,8 @@ class Params(Options):
     models: dict[str, ModelBlock]
     generate: ProfiledBlock
     evaluate: ProfiledBlock
+    pairs: PairsBlock
+    transfers: dict[str, TransferBlock]
     mlflow: Mlflow
 
     def dataset(self, name: str) -> DatasetBlock:
@@ -159,6 +208,18 @@ class Params(Options):
 
     def evaluate_options(self) -> Evaluate:
         return self._effective(self.evaluate, Evaluate, "evaluate")
+
+    def pair_options(self) -> Pairs:
+        return self._effective(self.pairs, Pairs, "pairs")
+
+    def transfer(self, name: str) -> TransferBlock:
+        return _item(self.transfers, name, "transfers")
+
+    def transfer_params(self, name: str) -> Options:
+        """Of a method; a model that transfers has no others than its own."""
+        block = self.transfer(name)
+        schema = registry.transfer(block.method).Params if block.method else Options
+        return self._effective(block, schema, f"transfers.{name}")
 
     def _effective(self, block: ProfiledBlock, schema: type[AnyOptions], where: str) -> AnyOptions:
         merged = overlay(block.full, getattr(block, self.profile))

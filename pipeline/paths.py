@@ -17,6 +17,8 @@ RAW = ROOT / "data" / "raw"
 SHARDS = ROOT / "data" / "shards"
 MODELS = ROOT / "data" / "models"
 SAMPLES = ROOT / "data" / "samples"
+PAIRS = ROOT / "data" / "pairs"
+TRANSFERS = ROOT / "data" / "transfers"
 REPORTS = ROOT / "reports"
 
 
@@ -38,6 +40,11 @@ def model(name: str) -> Path:
 def samples(name: str) -> Path:
     """MIDI, WAV and PNG files that a model generated, with samples.json."""
     return SAMPLES / name
+
+
+def transfers(name: str) -> Path:
+    """WAV files that a method of style transfer made of the pairs, with transfers.json."""
+    return TRANSFERS / name
 
 
 def report(stage: str, item: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import console, files, params, registry, render
+from pipeline import console, files, params, registry, render, sound_files
 from pipeline.codecs.base import Record
 from pipeline.example import Example
 
@@ -38,7 +38,7 @@ def joined(made: list[Piece]) -> Piece:
 
 
 def write(name: str, made: list[Piece], out: Path, num_rendered: int) -> list[dict[str, str]]:
-    """Writes each piece as MIDI, and the first ones as WAV and picture too.
+    """Writes each piece as MIDI, and the first ones as WAV and picture too; sounds all as WAV.
 
     Args:
       name: of the model; the files are called <name>-<number>, and those of sources so with
@@ -48,30 +48,45 @@ def write(name: str, made: list[Piece], out: Path, num_rendered: int) -> list[di
       num_rendered: how many get a WAV and a picture.
 
     Returns:
-      Of each rendered one its stem and genre, source_stem and source_genre; "" where there is
-      none.
+      Of each rendered one its stem and genre (of a sound, what is mixed in it), source_stem and
+      source_genre; "" where there is none; and its medium, notes or sound.
     """
     titles = []
     for index, piece in enumerate(console.progress(made, "writing", len(made))):
         title = dict.fromkeys(("stem", "genre", "source_stem", "source_genre"), "")
+        title["medium"] = "notes" if piece[""].audio is None else "sound"
         for which, example in piece.items():
             stem = f"{name}-{index:03d}{'-source' if which else ''}"
-            genre = example.attributes.get("genre", "")
+            genre = example.attributes.get("genre") or example.attributes.get("caption", "")
             title |= {f"{which}_stem".lstrip("_"): stem, f"{which}_genre".lstrip("_"): genre}
             of = f"source of sample {index}" if which else f"sample {index}"
             label = f"{name}, {of}{': ' if genre else ''}{genre}"
-            _write_files(out / stem, example.note_sequence, label if index < num_rendered else None)
+            write_files = _write_notes if example.audio is None else _write_sound
+            write_files(out / stem, example, label if index < num_rendered else None)
         titles.append(title)
     return titles[:num_rendered]
 
 
-def _write_files(path: Path, note_sequence: Any, label: str | None) -> None:
+def _write_sound(path: Path, example: Example, label: str | None) -> None:
+    """WAV, and with a label a picture."""
+    assert example.audio is not None
+    assert example.sample_rate
+    wav = path.with_name(f"{path.name}.wav")
+    sound_files.write_wav(wav, example.audio, example.sample_rate)
+    if label is not None:
+        picture = path.with_name(f"{path.name}.png")
+        render.write_rainbowgram(picture, example.audio, example.sample_rate, label)
+
+
+def _write_notes(path: Path, example: Example, label: str | None) -> None:
     """MIDI, and with a label WAV and picture."""
+    note_sequence: Any = example.note_sequence
     midi_file = render.midi(note_sequence)
     with files.atomic_open(path.with_name(f"{path.name}.mid")) as file:
         file.write(midi_file)
     if label is not None:
-        render.write_wav(path.with_name(f"{path.name}.wav"), render.waveform(note_sequence))
+        wav = path.with_name(f"{path.name}.wav")
+        sound_files.write_wav(wav, render.waveform(note_sequence), render.SAMPLE_RATE_HZ)
         render.write_piano_roll(path.with_name(f"{path.name}.png"), note_sequence, label)
 
 

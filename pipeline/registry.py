@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.codecs.base import Codec
     from pipeline.datasets.base import Dataset
     from pipeline.models.base import Recipe
+    from pipeline.transfers.base import Method
 
 _PACKAGE = Path(__file__).parent
 
@@ -28,6 +29,11 @@ def codec(name: str) -> Codec:
 
 def recipe(name: str) -> Recipe:
     return _plugin("models", name).RECIPE
+
+
+def transfer(name: str) -> Method:
+    """A method of style transfer."""
+    return _plugin("transfers", name).METHOD
 
 
 def baseline(name: str) -> Any:

@@ -1,9 +1,9 @@
-"""A NoteSequence as MIDI, as sound and as a picture; equal notes give equal bytes."""
+"""Notes as MIDI, as sound and as a picture, and sound as a picture; equal music, equal bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,22 +46,9 @@ def waveform(note_sequence: NoteSequence, sample_rate: int = SAMPLE_RATE_HZ) -> 
     return (audio * (_PEAK / peak if peak > 0 else 1.0)).astype(np.float32)
 
 
-def write_wav(path: Path, audio: np.ndarray, sample_rate: int = SAMPLE_RATE_HZ) -> None:
-    """Writes 16-bit PCM."""
-    import soundfile
-
-    with files.atomic_open(path) as file:
-        soundfile.write(file, audio, sample_rate, format="WAV", subtype="PCM_16")
-
-
 def write_piano_roll(path: Path, note_sequence: NoteSequence, title: str) -> None:
     """Draws time in seconds against pitch, a bar a note, darker where it is louder."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 2.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = _axes()
     for note in note_sequence.notes:
         width = note.end_time - note.start_time
         shade = 0.25 + 0.75 * note.velocity / 127
@@ -70,6 +57,40 @@ def write_piano_roll(path: Path, note_sequence: NoteSequence, title: str) -> Non
     axes.set_xlim(0, max(note_sequence.total_time, 1))
     axes.margins(y=0.1)
     axes.grid(axis="x", alpha=0.3)
+    _save(figure, path)
+
+
+def write_rainbowgram(path: Path, audio: np.ndarray, sample_rate: int, title: str) -> None:
+    """Draws time against pitch: brightness is loudness, colour how far off the pitch it sounds.
+
+    Args:
+      path: of the PNG.
+      audio: float32 in [-1, 1]. Shape [samples].
+      sample_rate: in Hz.
+      title: above it.
+    """
+    from pipeline.audio import rainbowgram
+
+    image = rainbowgram.rainbowgram(audio, sample_rate)
+    figure, axes = _axes()
+    low = 69 + 12 * np.log2(rainbowgram.LOWEST_HZ / 440)
+    high = low + 12 * len(image) / rainbowgram.BINS_PER_OCTAVE
+    extent = (0, len(audio) / sample_rate, low, high)
+    axes.imshow(image, origin="lower", aspect="auto", extent=extent, interpolation="nearest")
+    axes.set(xlabel="seconds", ylabel="MIDI pitch", title=title)
+    _save(figure, path)
+
+
+def _axes() -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, path: Path) -> None:
     with files.atomic_open(path) as file:
         # No Software entry: a PNG must not change with matplotlib's version string.
         figure.savefig(file, format="png", dpi=110, metadata={"Software": None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline import (
     paths,
     report_genre,
     report_results,
+    report_transfers,
+    sound_files,
     wording,
 )
 from pipeline.errors import PipelineError
@@ -33,7 +36,10 @@ DAG: dict[str, tuple[tuple[str, ...], str]] = {
     "describe": (("shard",), "corpora"),
     "generate": (("train",), "models"),
     "evaluate": (("generate",), "models"),
-    "report": (("describe", "evaluate"), ""),
+    "pair": (("shard",), ""),
+    "transfer": (("pair", "train"), "transfers"),
+    "compare": (("transfer",), ""),
+    "report": (("describe", "evaluate", "compare"), ""),
 }
 
 
@@ -50,13 +56,39 @@ def main() -> None:
         margins=_margins(models),
         splits=SPLITS,
         dag=_dag(settings),
+        **_transfers(settings),
     )
     with files.atomic_directory(paths.REPORTS / "assets") as assets:
         for model in models:
-            stems = [stem for sample in model["samples"] for stem in sample.stems]
-            _copy_samples(model["name"], stems, assets)
+            _copy_samples(model["name"], model["samples"], assets)
+        for song in itertools.chain(*_songs(settings)):
+            shutil.copyfile(song.path.with_suffix(".png"), assets / f"{song.stem}.png")
+            sound_files.write_mp3(assets / f"{song.stem}.mp3", song.path)
     with files.atomic_open(paths.REPORTS / "index.html", "w") as file:
         file.write(page)
+
+
+def _transfers(settings: params.Params) -> dict[str, Any]:
+    """What the page needs of style transfer."""
+    metrics = files.read_json(_input("compare", "transfers", "metrics.json"))
+    baselines = [name for name in settings.transfers if _is_baseline(name)]
+    return {
+        "transfers": report_transfers.rows(metrics, baselines),
+        "transfer_columns": report_transfers.COLUMNS,
+        "transfer_metrics": metrics,
+        "songs": _songs(settings),
+    }
+
+
+def _is_baseline(name: str) -> bool:
+    return files.read_json(paths.transfers(name) / "transfers.json")["is_baseline"]
+
+
+def _songs(settings: params.Params) -> list[list[report_transfers.Song]]:
+    methods = sorted(settings.transfers, key=_is_baseline)
+    about = files.read_json(paths.PAIRS / "pairs.json")
+    measured = _input("compare", "transfers", "plots/pairs.csv")
+    return report_transfers.songs(about, methods, measured, paths.PAIRS, paths.TRANSFERS)
 
 
 def _model(settings: params.Params, name: str) -> dict[str, Any]:
@@ -167,7 +199,8 @@ def _histogram(metric: str, values: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _margins(models: list[dict[str, Any]]) -> str | None:
     keys = ("nll_margin", "nll_margin_low", "nll_margin_high")
-    rows = [(model["name"], *(model["metrics"].get(key) for key in keys)) for model in models]
+    of_events = [model for model in models if report_results.kind(model["metrics"]) == "nll"]
+    rows = [(model["name"], *(model["metrics"].get(key) for key in keys)) for model in of_events]
     rows = [row for row in rows if None not in row]
     label = "margin (nats an event)"
     return (
@@ -226,16 +259,13 @@ def _dag(settings: params.Params) -> str:
     return charts.graph(stages, "The stages, what each follows, and what it is run for")
 
 
-def _copy_samples(name: str, stems: list[str], assets: Path) -> None:
+def _copy_samples(name: str, samples: list[Sample], assets: Path) -> None:
     """MIDI and pictures as they are, sound as MP3: a report that can be copied or mailed."""
-    import soundfile
-
-    for stem in console.progress(stems, f"samples of {name}"):
-        for suffix in (".mid", ".png"):
+    files_of = [(stem, sample.suffixes) for sample in samples for stem in sample.stems]
+    for stem, suffixes in console.progress(files_of, f"samples of {name}"):
+        for suffix in suffixes:
             shutil.copyfile(_input("generate", name, stem + suffix), assets / (stem + suffix))
-        audio, sample_rate = soundfile.read(_input("generate", name, f"{stem}.wav"))
-        with files.atomic_open(assets / f"{stem}.mp3") as file:
-            soundfile.write(file, audio, sample_rate, format="MP3", bitrate_mode="VARIABLE")
+        sound_files.write_mp3(assets / f"{stem}.mp3", _input("generate", name, f"{stem}.wav"))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

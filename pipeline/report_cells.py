@@ -38,6 +38,17 @@ def value(key: str, digits: int = 3, sign: str = "") -> Cell:
     return cell
 
 
+def first(*keys: str, digits: int = 3, sign: str = "") -> Cell:
+    """The first of some measures that a model has, its name below it."""
+
+    def cell(model: Model) -> list[Line]:
+        found = [key for key in keys if model["metrics"].get(key) is not None]
+        key = found[0] if found else keys[0]
+        return [*value(key, digits, sign)(model), Line(words(key), "note")]
+
+    return cell
+
+
 def plain(key: str) -> Cell:
     """A measure alone."""
     return lambda model: [Line(number(model["metrics"].get(key)))]

@@ -34,6 +34,7 @@ class Sample:
       heard: what the judge takes it for; None without a judge.
       source_stem: of what it was made from; "" if from nothing.
       source_genre: of that.
+      medium: notes or sound.
     """
 
     stem: str
@@ -41,6 +42,12 @@ class Sample:
     heard: Verdict | None = None
     source_stem: str = ""
     source_genre: str = ""
+    medium: str = "notes"
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that stand in the report as they are."""
+        return (".png",) if self.medium == "sound" else (".mid", ".png")
 
     @property
     def stems(self) -> list[str]:

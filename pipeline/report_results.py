@@ -63,8 +63,49 @@ _VERDICT = Column("verdict", cells.verdict, is_number=False)
 _JUDGED = Column("verdict", cells.verdict_and_judge, is_number=False)
 _CORPUS = Column("corpus", cells.corpus, is_number=False)
 
+MARGINS = ("nll_margin", "reconstruction_margin", "timbre_margin")  # of models of sound
 CLASSIFIERS = ("balanced_accuracy", "roc_auc")  # the markers of models that make no music
 TABLES = (
+    Table(
+        "pitch_accuracy",
+        "Models of sound",
+        "Models that pass held-out notes through a code and back. What they give back is heard by a "
+        "classifier of pitch and instrument family that was fitted to original notes.",
+        (
+            _VERDICT,
+            _CORPUS,
+            Column(
+                "pitch heard",
+                cells.beside("pitch_accuracy", "pitch_accuracy_original", "originals"),
+                "share of the notes whose pitch the classifier names, as given back and in the "
+                "original: more than that cannot be hoped for.",
+            ),
+            Column(
+                "family heard",
+                cells.beside("family_accuracy", "family_accuracy_original", "originals"),
+                "the same for the family of the instrument, of which no note was in the training "
+                "data.",
+            ),
+            Column(
+                "nll",
+                cells.value("nll"),
+                "how surprised the decoder is by a sample of a held-out note, in nats, given those "
+                "before it; of models that predict samples.",
+            ),
+            Column(
+                "best baseline",
+                cells.value("nll_baseline"),
+                "the same of the better of the frequencies of the classes and a linear predictor "
+                "that looks as far back.",
+            ),
+            Column(
+                "margin",
+                cells.first(*MARGINS, sign="+"),
+                "what it gains over its baseline: nll saved, in nats, or decibels nearer to the "
+                "spectrum; only an interval wholly above 0 counts.",
+            ),
+        ),
+    ),
     Table(
         "nll",
         "Models of the next event",

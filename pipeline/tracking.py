@@ -94,6 +94,21 @@ def log_evaluation(settings: params.Params, model: str, metrics: Mapping[str, An
     _client(settings).set_tag(run_id, f"pipeline.out.data/models/{model}", out)
 
 
+@_quietly
+def log_comparison(settings: params.Params, methods: Mapping[str, Mapping[str, Any]]) -> None:
+    """A run for each method of style transfer; equal transfers of equal pairs add none."""
+    client, experiment = _client(settings), _experiment(settings)
+    for name, found in methods.items():
+        digest = fingerprint.of_transfer(settings, name)
+        runs = _runs(settings, digest)
+        tags = {_FINGERPRINT: digest, "pipeline.transfer": name}
+        tags["pipeline.profile"] = settings.profile
+        run = runs[0] if runs else client.create_run(experiment, tags=tags, run_name=name)
+        numbers = {f"transfer.{k}": v for k, v in found.items() if isinstance(v, int | float)}
+        _log(settings, run.info.run_id, metrics=numbers)
+        client.set_terminated(run.info.run_id)
+
+
 def find(settings: params.Params, which: str) -> Any | None:
     """The newest run with this id, fingerprint (or its beginning) or model name."""
     client = _client(settings)

@@ -20,6 +20,8 @@ class Verdict(NamedTuple):
 _VERDICTS = {
     "nll_margin": ("beats its baseline", "loses to its baseline", "does not beat its baseline"),
     "condition_margin": ("heard as asked", "heard below chance", "not heard above chance"),
+    "reconstruction_margin": ("beats its baseline", "loses to its baseline", "does not beat it"),
+    "timbre_margin": ("keeps the timbre", "loses the timbre", "does not keep the timbre"),
     "transfer_strength_margin": (
         "nearer to the target genre",
         "farther from the target genre",
@@ -174,6 +176,10 @@ MEASURED = {
     "chroma_cosine": "how alike source and transfer are in the notes of the octave, beat by beat; "
     "1 is the same",
     "chroma_cosine_random": "the same with another song's transfer: what chance gives",
+    "pitch_accuracy": "share of the notes given back whose pitch the classifier names",
+    "pitch_accuracy_original": "the same of the original notes",
+    "family_accuracy": "share of the notes given back whose instrument family it names",
+    "family_accuracy_original": "the same of the original notes",
     "pairwise_distance": "how much two pieces differ: 0 are the same, 1 have no cell in common",
     "pairwise_distance_within_genre": "the same between pieces of one genre",
 }

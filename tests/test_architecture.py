@@ -13,9 +13,12 @@ import yaml
 from pipeline import closure, params, registry
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("fetch", "shard", "describe", "train", "generate", "evaluate", "report")
+STAGES = (
+    *("fetch", "shard", "describe", "train", "generate", "evaluate"),
+    *("pair", "transfer", "compare", "report"),
+)
 COMMANDS = (*STAGES, "write_shard", "check", "trace")
-PLUGINS = ("datasets", "codecs", "models", "baselines", "miniatures")
+PLUGINS = ("datasets", "codecs", "models", "baselines", "miniatures", "transfers")
 LEAVES = ("errors", "example", "options", "files")
 
 
@@ -35,12 +38,15 @@ def _allowed(path):
     leaves = [f"pipeline.{leaf}" for leaf in LEAVES]
     base = [f"pipeline.{folder}.base", own_parts, *leaves]
     readers = ["pipeline.readers", "pipeline.readers.*", "pipeline.archives"]
+    audio = ["pipeline.audio", "pipeline.audio.*"]
     return {
         "datasets": [*base, *readers],
         "miniatures": [*base, *readers],
         # No reader of a medium: what a codec reads are the records of NoteSequences.
-        "codecs": [*base, "pipeline.codecs.base", "pipeline.readers.note_table"],
-        "models": [*base, "pipeline.nn.*", "pipeline.codecs.base"],
+        "codecs": [*base, *audio, "pipeline.codecs.base", "pipeline.readers.note_table"],
+        "models": [*base, *audio, "pipeline.nn.*", "pipeline.codecs.base"],
+        "transfers": [*base, *audio, *readers],
+        "audio": [*audio, *leaves],
         "baselines": base,
         "nn": ["pipeline.nn.*", *leaves],
         "readers": ["pipeline.readers", "pipeline.readers.*", *leaves],
@@ -55,14 +61,14 @@ def _allowed(path):
             *leaves,
         ],
         "tfrecord": ["pipeline.tfrecord", "pipeline.tfrecord.*", "pipeline.codecs.base", *leaves],
-        "metrics": ["pipeline.metrics", "pipeline.metrics.*", *leaves],
+        "metrics": ["pipeline.metrics", "pipeline.metrics.*", *audio, *leaves],
     }[folder]
 
 
 @pytest.mark.parametrize("path", [p for p in _modules() if _folder(p)])
 def test_plugins_import_only_their_own_base(path):
     allowed = _allowed(path)
-    packages = {f"pipeline.{f}" for f in (*PLUGINS, "nn", "readers", "metrics")} | {"pipeline"}
+    packages = {f"pipeline.{f}" for f in (*PLUGINS, "nn", "readers", "metrics", "audio")} | {"pipeline"}
     for name in closure.imports(path) - packages:
         assert any(fnmatch.fnmatch(name, pattern) for pattern in allowed), f"{path} imports {name}"
 
@@ -74,7 +80,7 @@ def test_stages_name_no_plugin(path):
     assert not closure.imports(path) & plugins
 
 
-LIGHT = ("codecs", "readers", "metrics", "baselines")
+LIGHT = ("codecs", "readers", "metrics", "baselines", "audio", "transfers")
 
 
 @pytest.mark.parametrize("path", [p for f in LIGHT for p in _modules(f"pipeline/{f}/*.py")])
@@ -116,6 +122,9 @@ _LOADED = {
         *("models.{recipe}", "nn.{nn}", "models.{judge_recipe}", "nn.{judge_nn}"),
         *("codecs.{corpus_codec}", "metrics.{metrics}"),
     ],
+    "pair": ["codecs.{corpus_codec}"],
+    "transfer": ["transfers.{method}", "models.{recipe}", "nn.{nn}"],
+    "compare": [],
     "report": [],
 }
 
@@ -128,13 +137,22 @@ _UNREACHED = {
 
 def _stage_items():
     settings = params.load(ROOT / "params.yaml")
-    blocks = {"fetch": settings.datasets, "shard": settings.corpora, "describe": settings.corpora}
+    blocks = {
+        **{"fetch": settings.datasets, "shard": settings.corpora, "describe": settings.corpora},
+        **{"pair": {"": settings.pairs}, "transfer": settings.transfers},
+        **{"compare": {"": None}, "report": {"": None}},
+    }
     for stage in STAGES:
-        items = blocks.get(stage, settings.models) if stage != "report" else {"": None}
-        for key, block in items.items():
+        for key, block in blocks.get(stage, settings.models).items():
             facts = {"key": key, **(block.model_dump() if block else {})}
+            if stage == "transfer":
+                of_model = facts.pop("model")
+                facts |= settings.models[of_model].model_dump() if of_model else {}
+                yield stage, key, facts, _LOADED[stage][1:] if of_model else _LOADED[stage][:1]
+                continue
             if "corpus" in facts:
                 facts["corpus_codec"] = settings.corpora[facts["corpus"]].codec
+            if "judge" in facts:
                 facts["judge_recipe"] = settings.models[facts["judge"]].recipe
                 facts["judge_nn"] = settings.models[facts["judge"]].nn
             if stage == "fetch" and key not in registry.names("miniatures"):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.codecs import mu_law
-from pipeline.codecs.mu_law import CODEC, MuLawOptions, mu_law_decode, mu_law_encode
+from pipeline.audio import companding
+from pipeline.audio.companding import mu_law_decode, mu_law_encode
+from pipeline.codecs._labelled_sound import LABELS
+from pipeline.codecs.mu_law import CODEC, MuLawOptions
 from pipeline.errors import Rejected
 from pipeline.example import Example
 
@@ -101,7 +103,7 @@ def test_labels_of_nsynth_are_kept_and_missing_ones_marked():
         name: NSYNTH[name] for name in NSYNTH if not name.endswith("_str")
     }
     (bare,) = CODEC.encode(example(instrument="kick"), OPTIONS)
-    assert [int(bare[name]) for name in mu_law.LABELS] == [-1] * 5
+    assert [int(bare[name]) for name in LABELS] == [-1] * 5
     assert bare["qualities"].tolist() == [0] * 10
 
 
@@ -176,5 +178,5 @@ def test_mu_must_fit_a_byte():
 
 
 def test_docstrings():
-    assert doctest.testmod(mu_law).failed == 0
-    assert doctest.testmod(mu_law).attempted == 2
+    assert doctest.testmod(companding).failed == 0
+    assert doctest.testmod(companding).attempted == 2

@@ -18,7 +18,16 @@ import soundfile
 import yaml
 from PIL import Image
 
-from pipeline import charts, files, markdown, paths, report, report_genre, report_results
+from pipeline import (
+    charts,
+    files,
+    markdown,
+    paths,
+    report,
+    report_genre,
+    report_results,
+    report_transfers,
+)
 from pipeline.errors import PipelineError
 from pipeline.metrics import pianoroll
 from pipeline.wording import DRAWN, control_verdict, meaning, verdict
@@ -41,6 +50,9 @@ CORPORA = {
     "maestro_performance": ("maestro", "performance"),
     "covers": ("spotify_covers", "cover"),
 }
+# Each by its distance from the truth, whether it is a baseline, and its margin.
+TRANSFERS = {"far_method": (9.0, False, -1.0), "near_method": (4.0, False, 4.0),
+             "copy_notes": (8.5, True, 2.0)}  # fmt: skip
 MODELS = {EVIL_NAME: (0.08, 0.03, 0.13), "melody_mono": (-0.06, -0.1, -0.02)}
 
 
@@ -68,6 +80,10 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         },
         "generate": block,
         "evaluate": block,
+        "pairs": {"corpus": corpus, **block},
+        "transfers": {
+            name: {"method": "m", "model": None, "reads": "x", **block} for name in TRANSFERS
+        },
         "mlflow": {"experiment": "x", "tracking_uri": None},
     }
     with files.atomic_open(root / "params.yaml", "w") as file:
@@ -79,6 +95,41 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         _build_training(root / "reports/train" / name, rng)
         _build_evaluation(root / "reports/evaluate" / name, margin, rng)
         _build_samples(root / "data/samples" / name, name, num_rendered)
+    _build_transfers(root)
+
+
+def _build_transfers(root):
+    """Two pairs, of which one is in the report; the far method could not use it."""
+    stems, measures = ("pair-000", "pair-001"), ("oracle_distance_db", "mfcc_distance_ratio")
+    methods, rows = {}, []
+    for name, (distance, is_baseline, margin) in TRANSFERS.items():
+        rejected = {"pair-000": EVIL} if name == "far_method" else {}
+        about = {"name": name, "is_baseline": is_baseline, "rejected": rejected}
+        files.write_json(root / "data/transfers" / name / "transfers.json", about)
+        if not rejected:
+            _build_sound(root / "data/transfers" / name / "pair-000")
+        methods[name] = _with_intervals(oracle_distance_db=distance, mfcc_distance_ratio=0.4)
+        methods[name] |= _with_intervals(oracle_distance_margin=margin, note_f1_ratio=0.9)
+        methods[name] |= {"num_rejected": len(rejected)}
+        rows += [[name, stem, distance, 0.4, 0.9] for stem in stems if stem not in rejected]
+    for name, distance in (("notes", 8.0), ("oracle", 0.0)):
+        methods[name] = _with_intervals(oracle_distance_db=distance) | {"num_rejected": 0}
+    for which in ("notes", "sound", "oracle"):
+        _build_sound(root / "data/pairs" / f"pair-000-{which}")
+    pairs = [{"stem": stem, "notes_qpm": 90.0} for stem in stems]
+    about = {"source": "demo", "sample_rate": 16000, "num_rendered": 1, "pairs": pairs}
+    files.write_json(root / "data/pairs/pairs.json", about)
+    folder = root / "reports/compare/transfers"
+    metrics = {"source": "demo", "profile": "demo", "num_pairs": 2, "methods": methods}
+    files.write_json(folder / "metrics.json", metrics)
+    _write_csv(folder / "plots/pairs.csv", ["method", "pair", *measures, "note_f1_ratio"], rows)
+
+
+def _build_sound(stem):
+    """A sound and its picture."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(f"{stem}.wav", np.zeros(16000), 16000)
+    Image.new("RGB", (88, 26), (240, 240, 240)).save(f"{stem}.png")
 
 
 def _build_corpus(folder, name, index):
@@ -270,6 +321,8 @@ def use_root(monkeypatch, root):
     monkeypatch.setattr(paths, "PARAMS", root / "params.yaml")
     monkeypatch.setattr(paths, "REPORTS", root / "reports")
     monkeypatch.setattr(paths, "SAMPLES", root / "data/samples")
+    monkeypatch.setattr(paths, "PAIRS", root / "data/pairs")
+    monkeypatch.setattr(paths, "TRANSFERS", root / "data/transfers")
 
 
 @pytest.fixture
@@ -382,7 +435,8 @@ def test_every_link_leads_somewhere(either):
     found = {unquote(link) for link in relative if link.startswith("assets/")}
     assert found == {f"assets/{p.name}" for p in (root / "reports/assets").iterdir()}
     stems = [path.stem for path in (root / "data/samples").glob("*/*.mid")]
-    assert len(found) == len(stems) * 3  # mid, mp3, png of each
+    of_pairs = 2 * (3 + 2)  # mp3 and png of three songs and two transfers
+    assert len(found) == len(stems) * 3 + of_pairs  # mid, mp3, png of each
     assert len(stems) in (2 * 2, 2 * 2 + 2 + 4)
 
 
@@ -736,6 +790,9 @@ def _folders(stage, *keys):
     body = stage.get("do", stage)
     entries = [entry for key in keys for entry in body.get(key, [])]
     named = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    if "${item.reads}" in named:
+        items = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
+        named += [item["reads"] for item in items[stage["foreach"][2:-1]].values()]
     return {name.partition("${")[0] for name in named} - {""}
 
 
@@ -837,7 +894,7 @@ def test_a_browser_shows_every_picture_and_plays_every_sound(genres, tmp_path_fa
     page = (copied / "index.html").read_text("utf-8")
     (copied / "index.html").write_text(page.replace("</body>", _PROBE), "utf-8")
     found = _probed(browser, width, copied / "index.html")
-    assert found["widths"] == [88] * 10
+    assert found["widths"] == [88] * (10 + 5)
     assert found["seconds"] == pytest.approx([1.0] * 10, abs=0.1)
     assert found["overflow"] == 0
 
@@ -861,3 +918,34 @@ def _probed(browser, width, page):
 
 def test_the_committed_picture_of_the_dag_is_current():
     assert (paths.ROOT / "docs/dag.svg").read_text() == report.dag_picture()
+
+
+def test_methods_stand_between_the_truth_and_what_they_must_beat(root):
+    page = _built(root)
+    rows = [row for row in page.texts["tr"] if "dB from" not in row]
+    order = ["the truth", "near method", "far method", "the notes", "copy notes"]
+    places = {
+        name: next(i for i, row in enumerate(rows) if row.strip().startswith(name))
+        for name in order
+    }
+    assert sorted(order, key=places.get) == order
+    assert "nearer to the truth" in rows[places["near method"]]
+    assert "farther from it" in rows[places["far method"]]
+    assert "1 of 2 pairs rejected" in rows[places["far method"]]
+    assert "baseline" in rows[places["copy notes"]]
+    assert "baseline" not in rows[places["near method"]]
+
+
+def test_a_pair_is_played_with_what_each_method_made_of_it(root):
+    page = _built(root)
+    captions = [text for text in page.texts["figcaption"] if "dB from the truth" in text]
+    assert [text.partition(":")[0] for text in captions] == ["near method", "copy notes"]
+    made = {path.name for path in (root / "reports/assets").glob("pair-000-*")}
+    stems = ("notes", "sound", "oracle", "by-near_method", "by-copy_notes")
+    assert made == {f"pair-000-{stem}.{suffix}" for stem in stems for suffix in ("mp3", "png")}
+
+
+def test_a_method_without_a_baseline_is_compared_with_nothing():
+    assert report_transfers.verdict({}).kind == "unknown"
+    margins = {"oracle_distance_margin_low": -0.1, "oracle_distance_margin_high": 0.2}
+    assert report_transfers.verdict(margins).kind == "even"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.audio import features
 from pipeline.errors import Rejected
 from pipeline.example import Example
 from pipeline.options import Options
@@ -60,20 +61,21 @@ def mel_db(audio: np.ndarray, sample_rate: int, options: MelOptions) -> np.ndarr
     Source: librosa.feature.melspectrogram and power_to_db: Hann window, centred frames, Slaney's
     mel scale and area-normalised bands.
     """
-    import librosa
-
     audio = np.asarray(audio, np.float32)
     if sample_rate != options.sample_rate:
-        audio = librosa.resample(audio, orig_sr=sample_rate, target_sr=options.sample_rate)
-    # A centred transform has a frame at each multiple of the hop, both ends included.
-    num_samples = (options.num_frames - 1) * options.hop_length
+        audio = _resampled(audio, sample_rate, options.sample_rate)
+    # A centred transform has a frame at each multiple of the hop, both ends included; a window of
+    # an odd length reaches a sample less far.
+    num_samples = (options.num_frames - 1) * options.hop_length + options.n_fft % 2
     audio = np.pad(audio[:num_samples], (0, max(0, num_samples - len(audio))))
-    power = librosa.feature.melspectrogram(
-        y=audio,
-        sr=options.sample_rate,
-        n_fft=options.n_fft,
-        hop_length=options.hop_length,
-        n_mels=options.num_mel_bins,
+    power = features.mel(
+        audio, options.sample_rate, options.n_fft, options.hop_length, options.num_mel_bins
     )
-    decibels = librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=TOP_DB)
-    return np.ascontiguousarray(decibels.T, np.float32)
+    return features.power_to_db(power, TOP_DB)
+
+
+def _resampled(audio: np.ndarray, own_rate: int, sample_rate: int) -> np.ndarray:
+    import soxr
+
+    num_samples = -(-len(audio) * sample_rate // own_rate)
+    return soxr.resample(audio, own_rate, sample_rate, quality="HQ")[:num_samples]

@@ -32,13 +32,17 @@ from pipeline.metrics._quantization import quantized_steps
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
 
+    from pipeline.example import Example
+
 __all__ = [
     "CONTRASTS",
     "MEDIUM",
     "TRACKS",
     "TrackNotes",
+    "content_of",
     "drum_in_pattern_rate",
     "empty_bar_rate",
+    "memorisation",
     "musical_metrics",
     "notes_of",
     "num_pitch_classes_per_bar",
@@ -56,6 +60,7 @@ __all__ = [
 MEDIUM = "note_sequence"
 TRACKS = ("drums", "piano", "guitar", "bass", "strings")
 PITCHED = TRACKS[1:]
+memorisation = symbolic.memorisation
 
 # As in the codec pianoroll, which metrics do not import; a test compares them. By program // 8:
 # 0, and what is no program, is left out, else a place in TRACKS.
@@ -73,6 +78,11 @@ class TrackNotes(symbolic.Notes):
 
     tracks: np.ndarray
     num_bars: int | None
+
+
+def content_of(example: Example, steps_per_beat: int) -> TrackNotes:
+    """What is measured of an example: `notes_of` its NoteSequence."""
+    return notes_of(example.note_sequence, steps_per_beat)
 
 
 def notes_of(note_sequence: NoteSequence, steps_per_beat: int) -> TrackNotes:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import PipelineError
+from pipeline.metrics import memorisation as copying
 from pipeline.metrics._quantization import measure_length, quantized_steps
 
 if TYPE_CHECKING:
     from note_seq.protobuf.music_pb2 import NoteSequence
+
+    from pipeline.example import Example
 
 MEDIUM = "note_sequence"
 
@@ -55,6 +58,11 @@ class Notes:
     @property
     def melodic_pitches(self) -> np.ndarray:
         return self.pitches[~self.is_drum]
+
+
+def content_of(example: Example, steps_per_beat: int) -> Notes:
+    """What is measured of an example: `notes_of` its NoteSequence."""
+    return notes_of(example.note_sequence, steps_per_beat)
 
 
 def notes_of(note_sequence: NoteSequence, steps_per_beat: int) -> Notes:
@@ -112,6 +120,15 @@ CONTRASTS: dict[str, Callable[[Notes, np.random.Generator], dict[str, float]]] =
 def set_metrics(found: Sequence[Notes], genres: Sequence[str]) -> dict[str, float]:
     """None: melodies of any length cannot be laid on each other."""
     return {}
+
+
+def memorisation(
+    generated: Sequence[Notes], held_out: Sequence[Notes], training: Sequence[Notes]
+) -> dict[str, float]:
+    """How much of the samples stands in the training data: `memorisation_metrics` of their notes."""
+    return copying.memorisation_metrics(
+        *([copying.note_symbols(n) for n in found] for found in (generated, held_out, training))
+    )
 
 
 def num_pitches_used(notes: Notes) -> int:

@@ -204,6 +204,10 @@ class Recipe:
       judged: (samples, classify, shards, params, seed) -> what an independent classifier says of
         samples, by name, as `measures`, or plain numbers; classify: records -> probabilities
         [records, classes].
+      reconstruct: (model, params, shards, records, seed) -> each record as the model gives it back;
+        for models of sound.
+      transfer: (model, params, codec options as a mapping, request) -> a third song of two, as
+        transfers.base has it; request.sample_rate is the codec's.
     """
 
     name: str
@@ -232,6 +236,8 @@ class Recipe:
     judged: (
         Callable[[list[Record], Classify, Shards, Any, int], Mapping[str, Measure | float]] | None
     ) = None
+    reconstruct: Callable[[keras.Model, Any, Shards, list[Any], int], list[Record]] | None = None
+    transfer: Callable[[keras.Model, Any, Mapping[str, Any], Any], np.ndarray] | None = None
 
 
 def read_records(shards: Shards, split: str, names: tuple[str, ...]) -> tf.data.Dataset:

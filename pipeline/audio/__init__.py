@@ -1,0 +1,1 @@
+"""Signal processing that codecs, metrics, models and transfers share: pure functions of arrays."""
