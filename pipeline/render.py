@@ -61,7 +61,7 @@ def write_piano_roll(path: Path, note_sequence: NoteSequence, title: str) -> Non
 
 
 def write_rainbowgram(path: Path, audio: np.ndarray, sample_rate: int, title: str) -> None:
-    """Draws time against pitch: brightness is loudness, colour how far off the pitch it sounds.
+    """Draws time against pitch: brightness is loudness, colour the speed of the phase.
 
     Args:
       path: of the PNG.

@@ -49,7 +49,7 @@ def _allowed(path):
         "audio": [*audio, *leaves],
         "baselines": base,
         "nn": ["pipeline.nn.*", *leaves],
-        "readers": ["pipeline.readers", "pipeline.readers.*", *leaves],
+        "readers": ["pipeline.readers", "pipeline.readers.*", "pipeline.audio.sound_file", *leaves],
         "network": [
             "pipeline.network",
             "pipeline.network.*",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.audio.sound_file import opened
 from pipeline.errors import Rejected
 
 MAX_SECONDS = 3600.0
@@ -33,7 +34,7 @@ def read(data: bytes, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with opened(io.BytesIO(data)) as file:
             own_rate = file.samplerate
             _check(own_rate, file.frames)
             mono = _mixed_down(file)
