@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import console, files, musical_comparison, params, paths, tracking
+from pipeline.audio import transcription
 from pipeline.errors import PipelineError
 from pipeline.metrics import comparison, transfer
 
@@ -51,12 +52,17 @@ def _measured(about: Mapping[str, Any], made: Mapping[str, Any]) -> Rows:
     for pair in console.progress(about["pairs"], "listening", len(about["pairs"])):
         stem = pair["stem"]
         songs = {w: _wav(paths.PAIRS / f"{stem}-{w}.wav") for w in ("notes", "sound", "oracle")}
-        measure = transfer.listener(**songs, sample_rate=rate, score=np.array(pair["notes"]))
-        for name in rows:
-            if name in _REFERENCES:
-                rows[name][stem] = measure(songs[name])
-            elif stem not in made[name]["rejected"]:
-                rows[name][stem] = measure(_wav(paths.transfers(name) / f"{stem}.wav"))
+        heard = {which: transfer.describe(song, rate) for which, song in songs.items()}
+        own = {name: heard[name] for name in _REFERENCES}
+        for name in made:
+            if stem not in made[name]["rejected"]:
+                wav = paths.transfers(name) / f"{stem}.wav"
+                own[name] = transfer.describe(_wav(wav), rate)
+        score = [transcription.Note(*note, velocity=64) for note in pair["notes"]]
+        for name, found in own.items():
+            rows[name][stem] = transfer.compare_descriptions(
+                found, heard["notes"], heard["sound"], heard["oracle"], score
+            )
     return rows
 
 

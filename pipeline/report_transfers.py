@@ -74,14 +74,16 @@ COLUMNS = (
     ),
     Column(
         "notes kept",
-        cells.value("note_f1_ratio", 2),
+        cells.value("note_f1_normalized", 2),
         "F1 of the onsets that a transcriber hears in it, as a share of what it hears in the first "
         "song itself.",
     ),
     Column(
         "tempo kept",
-        cells.value("is_tempo_kept", 2),
-        "share of the pairs whose tempo is within 4 % of the first song's.",
+        cells.beside("is_tempo_kept", "is_tempo_equal", "tracker"),
+        "share of the pairs whose tempo is within 4 % of the first song's, the rhythms of both laid "
+        "over each other, as of six seconds alone no tempo is sure; below it the share in which a "
+        "beat tracker names the same tempo for both.",
     ),
     Column(
         "rhythm",
@@ -150,5 +152,5 @@ def _numbers(path: Path) -> dict[tuple[str, str], dict[str, str]]:
 def _told(row: Mapping[str, str]) -> str:
     return (
         f"{float(row['oracle_distance_db']):.1f} dB from the truth, timbre "
-        f"{float(row['mfcc_distance_ratio']):.2f}, notes {float(row['note_f1_ratio']):.2f}"
+        f"{float(row['mfcc_distance_ratio']):.2f}, notes {float(row['note_f1_normalized']):.2f}"
     )

@@ -109,7 +109,7 @@ def _build_transfers(root):
         if not rejected:
             _build_sound(root / "data/transfers" / name / "pair-000")
         methods[name] = _with_intervals(oracle_distance_db=distance, mfcc_distance_ratio=0.4)
-        methods[name] |= _with_intervals(oracle_distance_margin=margin, note_f1_ratio=0.9)
+        methods[name] |= _with_intervals(oracle_distance_margin=margin, note_f1_normalized=0.9)
         methods[name] |= {"num_rejected": len(rejected)}
         rows += [[name, stem, distance, 0.4, 0.9] for stem in stems if stem not in rejected]
     for name, distance in (("notes", 8.0), ("oracle", 0.0)):
@@ -122,7 +122,7 @@ def _build_transfers(root):
     folder = root / "reports/compare/transfers"
     metrics = {"source": "demo", "profile": "demo", "num_pairs": 2, "methods": methods}
     files.write_json(folder / "metrics.json", metrics)
-    _write_csv(folder / "plots/pairs.csv", ["method", "pair", *measures, "note_f1_ratio"], rows)
+    _write_csv(folder / "plots/pairs.csv", ["method", "pair", *measures, "note_f1_normalized"], rows)
 
 
 def _build_sound(stem):

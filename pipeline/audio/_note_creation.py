@@ -100,9 +100,7 @@ def _end(column: np.ndarray, first: int, thresholds: Thresholds) -> int:
     return at - num_silent
 
 
-def _unexplained(
-    remaining: np.ndarray, thresholds: Thresholds
-) -> list[tuple[int, int, int]]:
+def _unexplained(remaining: np.ndarray, thresholds: Thresholds) -> list[tuple[int, int, int]]:
     """Notes around the highest posteriors left, which are used up in `remaining` as they go.
 
     Posteriors are only ever set to zero, so one sorting replaces a search for each maximum.
@@ -126,7 +124,7 @@ def _unexplained(
 def _used_up(
     remaining: np.ndarray, middle: int, pitch: int, step: int, thresholds: Thresholds
 ) -> tuple[int, int]:
-    """Follows a pitch one way and zeroes it and its neighbours: (frame where it stopped, silent)."""
+    """Follows a pitch one way, zeroing it and its neighbours: (where it stopped, silent)."""
     low, high = max(pitch - 1, 0), pitch + 2
     stop = len(remaining) - 1 if step > 0 else 0
     at, num_silent = middle + step, 0

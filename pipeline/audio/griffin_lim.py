@@ -18,13 +18,10 @@ def griffin_lim(
     phases: np.ndarray | None = None,
     momentum: float = 0.99,
 ) -> np.ndarray:
-    """A waveform whose spectrogram is nearly the one given.
-
-    Back and forth between waveform and spectrogram, each time keeping the phases and putting the
-    magnitudes back in.
+    """A waveform whose spectrogram is nearly the one given, found by going back and forth.
 
     Args:
-      magnitudes: of the STFT, at least 0. Shape [frames, n_fft // 2 + 1].
+      magnitudes: of the STFT, at least 0. Shape [1 + num_samples // hop_length, n_fft // 2 + 1].
       hop_length: in samples.
       num_samples: length of the result.
       num_iterations: 0 takes the first phases as they are.

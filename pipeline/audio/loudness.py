@@ -70,8 +70,8 @@ def a_weighting_db(frequencies_hz: np.ndarray) -> np.ndarray:
     Source: IEC 61672-1:2013, annex E.
 
     Example:
-      >>> a_weighting_db(np.array([100.0, 1000.0])).round(1).tolist()
-      [-19.1, -0.0]
+      >>> a_weighting_db(np.array([100.0, 10_000.0])).round(1).tolist()
+      [-19.1, -2.5]
     """
     squared = np.asarray(frequencies_hz, np.float64) ** 2
     poles = np.array([20.598997, 107.65265, 737.86223, 12194.217]) ** 2

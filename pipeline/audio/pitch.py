@@ -1,7 +1,7 @@
 """The pitch of a solo voice, and its pitch changed with its formants kept: the vocoder WORLD.
 
-The pitch is tracked by DIO with StoneMask. On melodies rendered with eight General MIDI programs
-it is within 50 cents in 0.95 of the sounding frames, as Harvest is in 0.97, in a fortieth of
+The pitch is tracked by DIO with StoneMask. On melodies rendered with nine General MIDI programs
+it is within 50 cents in 0.96 of the sounding frames, as Harvest is in 0.97, in a fortieth of
 Harvest's time (40 ms instead of 1.5 s for six seconds).
 
 Source: Morise et al. 2016, "WORLD: A Vocoder-Based High-Quality Speech Synthesis System".

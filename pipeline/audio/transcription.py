@@ -30,7 +30,7 @@ LOWEST_PITCH = 21
 _WINDOW_SAMPLES = 2 * SAMPLE_RATE_HZ - HOP_LENGTH
 _EDGE_FRAMES = 15  # dropped at both ends of a window, where the network lacks context
 _WINDOW_HOP = _WINDOW_SAMPLES - 2 * _EDGE_FRAMES * HOP_LENGTH
-_BATCH_WINDOWS = 8  # memory beyond the result: about 60 MB
+_BATCH_WINDOWS = 8  # memory beyond the result: about 200 MB
 _OUTPUTS = ("StatefulPartitionedCall:1", "StatefulPartitionedCall:2")  # notes, onsets
 
 

@@ -1,0 +1,1 @@
+"""A synthesizer of harmonics and filtered noise that a network plays: DDSP."""
