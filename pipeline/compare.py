@@ -58,7 +58,7 @@ def _measured(about: Mapping[str, Any], made: Mapping[str, Any]) -> Rows:
             if stem not in made[name]["rejected"]:
                 wav = paths.transfers(name) / f"{stem}.wav"
                 own[name] = transfer.describe(_wav(wav), rate)
-        score = [transcription.Note(*note, velocity=64) for note in pair["notes"]]
+        score = [transcription.Note(start, end, pitch, 64) for start, end, pitch in pair["notes"]]
         for name, found in own.items():
             rows[name][stem] = transfer.compare_descriptions(
                 found, heard["notes"], heard["sound"], heard["oracle"], score

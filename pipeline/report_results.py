@@ -69,8 +69,8 @@ TABLES = (
     Table(
         "pitch_accuracy",
         "Models of sound",
-        "Models that pass held-out notes through a code and back. What they give back is heard by a "
-        "classifier of pitch and instrument family that was fitted to original notes.",
+        "Models that pass held-out notes through a code and back. What they give back is heard by "
+        "a classifier of pitch and instrument family that was fitted to original notes.",
         (
             _VERDICT,
             _CORPUS,

@@ -81,9 +81,9 @@ COLUMNS = (
     Column(
         "tempo kept",
         cells.beside("is_tempo_kept", "is_tempo_equal", "tracker"),
-        "share of the pairs whose tempo is within 4 % of the first song's, the rhythms of both laid "
-        "over each other, as of six seconds alone no tempo is sure; below it the share in which a "
-        "beat tracker names the same tempo for both.",
+        "share of the pairs whose tempo is within 4 % of the first song's, the rhythms of both "
+        "laid over each other, as of six seconds alone no tempo is sure; below it the share in "
+        "which a beat tracker names the same tempo for both.",
     ),
     Column(
         "rhythm",

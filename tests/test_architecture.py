@@ -68,7 +68,8 @@ def _allowed(path):
 @pytest.mark.parametrize("path", [p for p in _modules() if _folder(p)])
 def test_plugins_import_only_their_own_base(path):
     allowed = _allowed(path)
-    packages = {f"pipeline.{f}" for f in (*PLUGINS, "nn", "readers", "metrics", "audio")} | {"pipeline"}
+    folders = (*PLUGINS, "nn", "readers", "metrics", "audio")
+    packages = {f"pipeline.{folder}" for folder in folders} | {"pipeline"}
     for name in closure.imports(path) - packages:
         assert any(fnmatch.fnmatch(name, pattern) for pattern in allowed), f"{path} imports {name}"
 
@@ -138,9 +139,13 @@ _UNREACHED = {
 def _stage_items():
     settings = params.load(ROOT / "params.yaml")
     blocks = {
-        **{"fetch": settings.datasets, "shard": settings.corpora, "describe": settings.corpora},
-        **{"pair": {"": settings.pairs}, "transfer": settings.transfers},
-        **{"compare": {"": None}, "report": {"": None}},
+        "fetch": settings.datasets,
+        "shard": settings.corpora,
+        "describe": settings.corpora,
+        "pair": {"": settings.pairs},
+        "transfer": settings.transfers,
+        "compare": {"": None},
+        "report": {"": None},
     }
     for stage in STAGES:
         for key, block in blocks.get(stage, settings.models).items():

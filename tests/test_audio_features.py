@@ -11,7 +11,7 @@ import scipy.signal
 import soundfile
 
 from pipeline.audio import _rhythm, blocks, features, rainbowgram, stft
-from pipeline.audio._filters import chroma_filters, mel_filters
+from pipeline.audio.filters import chroma_filters, mel_filters
 from pipeline.codecs._mel import MelOptions, mel_db
 from pipeline.errors import PipelineError, Rejected
 from pipeline.readers import soundfont

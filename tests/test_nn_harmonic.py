@@ -9,7 +9,7 @@ import librosa  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from pipeline.audio import loudness  # noqa: E402
-from pipeline.audio._filters import mel_filters  # noqa: E402
+from pipeline.audio.filters import mel_filters  # noqa: E402
 from pipeline.nn.harmonic.analysis import Analysis  # noqa: E402
 from pipeline.nn.harmonic.autoencoder import HarmonicAutoencoder  # noqa: E402
 from pipeline.nn.harmonic.networks import (  # noqa: E402

@@ -122,7 +122,9 @@ def _build_transfers(root):
     folder = root / "reports/compare/transfers"
     metrics = {"source": "demo", "profile": "demo", "num_pairs": 2, "methods": methods}
     files.write_json(folder / "metrics.json", metrics)
-    _write_csv(folder / "plots/pairs.csv", ["method", "pair", *measures, "note_f1_normalized"], rows)
+    _write_csv(
+        folder / "plots/pairs.csv", ["method", "pair", *measures, "note_f1_normalized"], rows
+    )
 
 
 def _build_sound(stem):

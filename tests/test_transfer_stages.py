@@ -62,7 +62,7 @@ def test_a_passage_ends_before_the_song_does():
     tune = [Note(i, i + 1, 60 + i % 5, 80) for i in range(40)]
     found = pair._passage([tune], 120.0, options())
     assert max(note.end_time for note in found) <= 6.0 - pair._RELEASE_SECONDS + 1e-9
-    assert len(found) == 12  # of two a second
+    assert len(found) == 11  # of two a second
 
 
 def test_a_voice_that_plays_too_little_gives_no_passage():

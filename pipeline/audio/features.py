@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.audio import _rhythm
-from pipeline.audio._filters import chroma_filters, mel_bands
 from pipeline.audio._tuning import Peaks
 from pipeline.audio.blocks import ArrayBlocks, Blocks, FileBlocks
+from pipeline.audio.filters import chroma_filters, mel_bands
 from pipeline.audio.stft import checked, power_blocks
 
 TOP_DB = 80.0

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audio._filters import mel_filters
+from pipeline.audio.filters import mel_filters
 from pipeline.audio.stft import hann
 
 LOWEST_PITCH, NUM_PITCHES = 9, 112  # to pitch 120: what lies beyond has no harmonics at 16 kHz

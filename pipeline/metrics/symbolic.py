@@ -125,10 +125,12 @@ def set_metrics(found: Sequence[Notes], genres: Sequence[str]) -> dict[str, floa
 def memorisation(
     generated: Sequence[Notes], held_out: Sequence[Notes], training: Sequence[Notes]
 ) -> dict[str, float]:
-    """How much of the samples stands in the training data: `memorisation_metrics` of their notes."""
-    return copying.memorisation_metrics(
-        *([copying.note_symbols(n) for n in found] for found in (generated, held_out, training))
+    """How much of the samples stands in the training data, by their notes."""
+    own, unheard, known = (
+        [copying.note_symbols(notes) for notes in found]
+        for found in (generated, held_out, training)
     )
+    return copying.memorisation_metrics(own, unheard, known)
 
 
 def num_pitches_used(notes: Notes) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,37 +30,42 @@ class SoundParams(Training):
     num_points: int = Field(ge=2, description="of each such way, both ends included")
 
 
-def waveforms(shards: Shards, audio: Any) -> np.ndarray:
+def waveforms(options: Mapping[str, Any], audio: Any) -> np.ndarray:
     """What a corpus holds of sound as amplitudes.
 
     Args:
-      shards: a corpus of codec mu_law or waveform.
+      options: of the corpus's codec, mu_law or waveform.
       audio: its field of that name. Shape [..., samples].
 
     Returns:
       float32 in [-1, 1], same shape.
     """
-    if "mu" in shards.options:
-        return mu_law_decode(np.asarray(audio), shards.options["mu"])
+    if "mu" in options:
+        return mu_law_decode(np.asarray(audio), options["mu"])
     return np.clip(np.asarray(audio, np.float32) / FULL_SCALE, -1, 1)
 
 
-def records_of(shards_options: dict[str, Any], audio: np.ndarray, like: Sequence[Any]) -> list[Any]:
+def waves(options: Mapping[str, Any], records: Sequence[Any]) -> np.ndarray:
+    """The audio of records as amplitudes. float32 [records, samples]."""
+    return waveforms(options, np.stack([np.asarray(record["audio"]) for record in records]))
+
+
+def records_of(options: Mapping[str, Any], audio: np.ndarray, like: Sequence[Any]) -> list[Any]:
     """Sounds as records of a corpus.
 
     Args:
-      shards_options: of the corpus's codec.
+      options: of the corpus's codec.
       audio: float32; what exceeds 1 is clipped. Shape [records, samples].
       like: records whose labels these sounds keep, one each.
 
     Returns:
       Records of num_samples, padded with silence or cut.
     """
-    length = shards_options["num_samples"]
+    length = options["num_samples"]
     audio = np.clip(np.asarray(audio, np.float64)[:, :length], -1, 1)
     audio = np.pad(audio, ((0, 0), (0, length - audio.shape[1])))
-    if "mu" in shards_options:
-        stored = mu_law_encode(audio, shards_options["mu"]).astype(np.uint8)
+    if "mu" in options:
+        stored = mu_law_encode(audio, options["mu"]).astype(np.uint8)
     else:
         stored = np.round(audio * FULL_SCALE).astype(np.int16)
     return [
@@ -142,7 +147,7 @@ def sources(shards: Shards, split: str, params: Any, num: int) -> list[Record]:
 
 def interpolations(
     params: SoundParams,
-    shards_options: dict[str, Any],
+    options: Mapping[str, Any],
     sources: Sequence[Any],
     mix: Callable[[list[Any], list[Any], np.ndarray], np.ndarray],
 ) -> list[Record]:
@@ -150,7 +155,7 @@ def interpolations(
 
     Args:
       params: with num_points, the sounds of a way, both ends included.
-      shards_options: of the corpus's codec.
+      options: of the corpus's codec.
       sources: records, pair by pair.
       mix: (firsts, seconds, shares of the second) -> float32 [n, samples], for n mixtures.
 
@@ -163,7 +168,7 @@ def interpolations(
     rows = [(first, second, share) for first, second in pairs for share in shares]
     firsts, seconds = [row[0] for row in rows], [row[1] for row in rows]
     audio = mix(firsts, seconds, np.array([row[2] for row in rows]))
-    made = records_of(shards_options, audio, firsts)
+    made = records_of(options, audio, firsts)
     return [
         {**record, "source_audio": row[0]["audio"], "caption": _caption(*row)}
         for record, row in zip(made, rows, strict=True)

@@ -10,7 +10,6 @@ of ddsp/training/gin/models/ae.gin.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -69,7 +68,7 @@ def build(params: Params, shards: Shards) -> keras.Model:
     """A compiled HarmonicAutoencoder for the corpus's sample rate."""
     import keras
 
-    from pipeline.audio._filters import mel_filters
+    from pipeline.audio.filters import mel_filters
     from pipeline.audio.loudness import power_weights
     from pipeline.nn.harmonic.analysis import Analysis
     from pipeline.nn.harmonic.autoencoder import HarmonicAutoencoder
@@ -108,7 +107,7 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
     """
     import tensorflow as tf
 
-    levels = tf.constant(_waves(shards.options, [{"audio": _codes(shards)}])[0])
+    levels = tf.constant(_sound.waves(shards.options, [{"audio": _codes(shards)}])[0])
     is_classes = "mu" in shards.options
 
     def prepared(batch: dict[str, tf.Tensor]) -> tuple[Any, tf.Tensor, tf.Tensor]:
@@ -134,7 +133,7 @@ def generate(
     settings = options.model_dump()
 
     def mix(firsts: list[Any], seconds: list[Any], shares: np.ndarray) -> np.ndarray:
-        (heard, other) = (_waves(settings, records) for records in (firsts, seconds))
+        (heard, other) = (_sound.waves(settings, records) for records in (firsts, seconds))
         loudness_db, latents = _encoded(model, params, heard)
         _, others = _encoded(model, params, other)
         latents = latents + shares[:, None] * (others - latents)
@@ -147,7 +146,7 @@ def reconstruct(
     model: keras.Model, params: Params, shards: Shards, records: list[Record], seed: int
 ) -> list[Record]:
     """Notes played again from their labelled pitch, their loudness and their latent."""
-    audio = _waves(shards.options, records)
+    audio = _sound.waves(shards.options, records)
     made = _played(model, params, records, *_encoded(model, params, audio), seed)
     return _sound.records_of(shards.options, made, records)
 
@@ -174,14 +173,14 @@ def measures(
     from pipeline.models import _harmonic_measures as spectra
 
     records = _sound.notes(shards, split, params.num_measured)
-    audio = _waves(shards.options, records)
+    audio = _sound.waves(shards.options, records)
     loudness_db, latents = _encoded(model, params, audio)
     others = latents[_of_other_families(records, seed)]
     made, mistaken = (
         _played(model, params, records, loudness_db, z, seed) for z in (latents, others)
     )
     training = _sound.notes(shards, "train", params.num_measured)
-    mean_db = spectra.mean_spectrum_db(_waves(shards.options, training))
+    mean_db = spectra.mean_spectrum_db(_sound.waves(shards.options, training))
     own = np.array([spectra.distance_db(x, y) for x, y in zip(audio, made, strict=True)])
     other = np.array([spectra.distance_db(x, y) for x, y in zip(audio, mistaken, strict=True)])
     mean = np.array([spectra.shape_distance_db(x, mean_db) for x in audio])
@@ -215,12 +214,6 @@ def _codes(shards: Shards) -> np.ndarray:
     if "mu" in shards.options:
         return np.arange(shards.options["mu"] + 1)
     return np.arange(-(2**15), 2**15).astype(np.int16)
-
-
-def _waves(shards_options: dict[str, Any], records: Sequence[Any]) -> np.ndarray:
-    """float32 [records, samples]"""
-    corpus: Any = SimpleNamespace(options=shards_options)
-    return _sound.waveforms(corpus, np.stack([record["audio"] for record in records]))
 
 
 def _encoded(

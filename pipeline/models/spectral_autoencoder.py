@@ -8,7 +8,6 @@ scale here and not against each note's loudest bin, so that a note comes back as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -104,7 +103,7 @@ def batches(shards: Shards, split: str, params: Params, seed: int) -> tf.data.Da
     representation = _representation(params)
     is_classes = "mu" in shards.options
     classes = np.arange(shards.options["mu"] + 1) if is_classes else np.zeros(0)
-    levels = _sound.waveforms(shards, classes)
+    levels = _sound.waveforms(shards.options, classes)
 
     def prepared(batch: dict[str, tf.Tensor]) -> tuple[Any, tf.Tensor]:
         if is_classes:
@@ -223,19 +222,13 @@ def _told(pitches: Any) -> Any:
     return tf.cast(tf.maximum(pitches, 0), tf.int32)
 
 
-def _waves(options: Any, records: Sequence[Any]) -> np.ndarray:
-    """float32 [records, samples]."""
-    audio = np.stack([np.asarray(record["audio"]) for record in records])
-    return _sound.waveforms(SimpleNamespace(options=options), audio)  # type: ignore[arg-type]
-
-
 def _pitches(records: Sequence[Any]) -> list[int]:
     return [int(record["pitch"]) for record in records]
 
 
 def _spectrograms(params: Params, options: Any, records: Sequence[Any]) -> np.ndarray:
     """Of notes, without the frames of filling: [records, frames, bins, channels]."""
-    made = _by_rows(params, _representation(params).of_audio, _waves(options, records))
+    made = _by_rows(params, _representation(params).of_audio, _sound.waves(options, records))
     return made[:, : _num_frames(params)]
 
 
@@ -244,7 +237,7 @@ def _encoded(
 ) -> np.ndarray:
     """Latents of notes: float32 [records, latent_size]."""
     made = _representation(params).of_audio
-    waves = _waves(options, records)
+    waves = _sound.waves(options, records)
     return _by_rows(params, lambda rows: model.encoder(made(rows), training=False), waves)
 
 

@@ -226,7 +226,7 @@ def _taps(params: Params, shards: Shards) -> np.ndarray:
     from pipeline.audio.autoregression import coefficients, mean_autocorrelation
 
     records = read_records(shards, "train", ("audio",)).take(_NUM_FITTED)
-    notes = (_sound.waveforms(shards, r["audio"]) for r in records.as_numpy_iterator())
+    notes = (_sound.waveforms(shards.options, r["audio"]) for r in records.as_numpy_iterator())
     order = params.num_prediction_taps
     return coefficients(mean_autocorrelation(notes, order, _LEAST_POWER), order)
 
