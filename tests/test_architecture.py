@@ -47,7 +47,7 @@ def _allowed(path):
         "models": [*base, *audio, "pipeline.nn.*", "pipeline.codecs.base"],
         "transfers": [*base, *audio, *readers],
         "audio": [*audio, *leaves],
-        "baselines": base,
+        "baselines": [*base, *audio],
         "nn": ["pipeline.nn.*", *leaves],
         "readers": ["pipeline.readers", "pipeline.readers.*", "pipeline.audio.sound_file", *leaves],
         "network": [
