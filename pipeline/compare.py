@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console, files, musical_comparison, params, paths, tracking
+from pipeline import console, files, params, paths, tracking
 from pipeline.audio import transcription
 from pipeline.errors import PipelineError
 from pipeline.metrics import comparison, transfer
@@ -104,7 +104,7 @@ def _interval(settings: params.Params, key: str, values: np.ndarray) -> dict[str
         values, mean, num_resamples=resamples, seed=settings.seed
     )
     named = {key: mean(values), f"{key}_low": low, f"{key}_high": high}
-    return {name: musical_comparison.plain(value) for name, value in named.items()}
+    return {name: comparison.plain(value) for name, value in named.items()}
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

@@ -56,7 +56,7 @@ def main(name: str) -> None:
         metrics |= musical_comparison.compare(settings, name, recipe, shards, generated, out)
     else:
         files.write_json(out / "plots" / "distributions.json", {})
-    rounded = {key: musical_comparison.plain(value) for key, value in metrics.items()}
+    rounded = {key: comparison.plain(value) for key, value in metrics.items()}
     files.write_json(out / "metrics.json", rounded)
     tracking.log_evaluation(settings, name, rounded)
 

@@ -67,13 +67,6 @@ def records(shards: Shards, split: str) -> Iterator[dict[str, Any]]:
             yield tfrecord.parse_example(data, shards.features)
 
 
-def plain(value: Any) -> Any:
-    """JSON has no NaN: what is undefined becomes null; six digits say all that is known."""
-    if isinstance(value, str | int):
-        return value
-    return round(float(value), 6) if math.isfinite(value) else None
-
-
 def _sets(
     settings: params.Params, name: str, recipe: Recipe, shards: Shards, generated: list[Any]
 ) -> Sets:
@@ -205,6 +198,6 @@ def _memorisation(measured_by: Any, sets: Sets, grid: int) -> dict[str, Any]:
 
 def _rounded(values: Values) -> dict[str, dict[str, list[float | None]]]:
     return {
-        which: {m: [plain(float(v)) for v in row] for m, row in found.items()}
+        which: {m: [comparison.plain(float(v)) for v in row] for m, row in found.items()}
         for which, found in values.items()
     }

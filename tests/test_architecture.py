@@ -48,7 +48,7 @@ def _allowed(path):
         "transfers": [*base, *audio, *readers],
         "audio": [*audio, *leaves],
         "baselines": [*base, *audio],
-        "nn": ["pipeline.nn.*", *leaves],
+        "nn": ["pipeline.nn.*", *audio, *leaves],
         "readers": ["pipeline.readers", "pipeline.readers.*", "pipeline.audio.sound_file", *leaves],
         "network": [
             "pipeline.network",

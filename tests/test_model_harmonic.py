@@ -11,9 +11,10 @@ from pipeline import registry  # noqa: E402
 from pipeline.audio.transcription import Note  # noqa: E402
 from pipeline.codecs.base import Feature  # noqa: E402
 from pipeline.errors import PipelineError, Rejected  # noqa: E402
-from pipeline.models import _harmonic_measures as spectra  # noqa: E402
-from pipeline.models import _harmonic_transfer, _sound  # noqa: E402
+from pipeline.models import _sound  # noqa: E402
 from pipeline.models.base import Request, Shards  # noqa: E402
+from pipeline.nn.harmonic import spectra  # noqa: E402
+from pipeline.nn.harmonic import transfer as songs  # noqa: E402
 from tests import toy_corpus  # noqa: E402
 from tests.resumed_training import fitted  # noqa: E402
 
@@ -278,7 +279,7 @@ def test_a_song_without_notes_is_rejected(model, monkeypatch):
 
 
 def test_a_course_goes_on_as_it_fell():
-    held = _harmonic_transfer._held(np.array([0.0, -1.0, -2.0, -3.0, -4.0]), 8)
+    held = songs._held(np.array([0.0, -1.0, -2.0, -3.0, -4.0]), 8)
     np.testing.assert_allclose(held, -np.arange(8.0))
 
 

@@ -147,7 +147,7 @@ def test_values_hold_each_metric_of_each_piece_and_of_shuffled_notes():
 
 
 def test_what_is_undefined_becomes_null():
-    assert [musical_comparison.plain(x) for x in (NAN, math.inf, 1 / 3, 2, "x")] == [
+    assert [comparison.plain(x) for x in (NAN, math.inf, 1 / 3, 2, "x")] == [
         None, None, 0.333333, 2, "x",
     ]  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -191,3 +193,10 @@ def _percentiles(statistics: np.ndarray, confidence: float) -> tuple[float, floa
     tail = (1 - confidence) / 2
     low, high = np.quantile(statistics, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def plain(value: Any) -> Any:
+    """JSON has no NaN: what is undefined becomes null; six digits say all that is known."""
+    if isinstance(value, str | int):
+        return value
+    return round(float(value), 6) if math.isfinite(value) else None

@@ -154,11 +154,11 @@ def reconstruct(
 def transfer(
     model: keras.Model, params: Params, shards_options: Mapping[str, Any], request: Any
 ) -> np.ndarray:
-    """A song played in the timbre of another; see models/_harmonic_transfer.py."""
-    from pipeline.models import _harmonic_transfer
+    """A song played in the timbre of another; see models/songs.py."""
+    from pipeline.nn.harmonic import transfer as songs
 
-    player = _harmonic_transfer.Player(model, shards_options["sample_rate"], params.hop_length)
-    return _harmonic_transfer.transfer(player, request, params.polyphony)
+    player = songs.Player(model, shards_options["sample_rate"], params.hop_length)
+    return songs.transfer(player, request, params.polyphony)
 
 
 def measures(
@@ -170,7 +170,7 @@ def measures(
     another family; lsd_mean_spectrum_db that of the training notes' mean spectrum at each frame's
     level. The margins are what the own latent is better than these by. Groups are instruments.
     """
-    from pipeline.models import _harmonic_measures as spectra
+    from pipeline.nn.harmonic import spectra
 
     records = _sound.notes(shards, split, params.num_measured)
     audio = _sound.waves(shards.options, records)

@@ -16,7 +16,7 @@ from pydantic import Field
 from pipeline.audio.griffin_lim import griffin_lim
 from pipeline.codecs.base import Codec, Record
 from pipeline.errors import PipelineError
-from pipeline.models import _sound, _spectral_measures
+from pipeline.models import _sound
 from pipeline.models.base import Measure, Recipe, Request, Shards
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def measures(
     the note's pitch, whichever is nearer over the split; lsd_other_latent_db that with the latent
     of another note. reconstruction_margin and latent_margin are what the model is nearer by.
     """
+    from pipeline.nn.spectral import measures as nearness
+
     records = _sound.notes(shards, split)
     truth = _spectrograms(params, shards.options, records)
     latents = _encoded(model, params, shards.options, records)
@@ -164,7 +166,7 @@ def measures(
     others = np.empty_like(order)
     others[order] = np.roll(order, 1)  # one cycle: none is its own other
     own, other = (
-        _spectral_measures.distance_db(truth, _decoded(model, params, z, records), params.range_db)
+        nearness.distance_db(truth, _decoded(model, params, z, records), params.range_db)
         for z in (latents, latents[others])
     )
 
@@ -174,9 +176,7 @@ def measures(
             few = notes[start : start + params.batch_size]
             yield from zip(_pitches(few), _spectrograms(params, shards.options, few), strict=True)
 
-    mean = _spectral_measures.distance_to_mean_db(
-        truth, _pitches(records), training, params.range_db
-    )
+    mean = nearness.distance_to_mean_db(truth, _pitches(records), training, params.range_db)
     found = {
         "lsd_db": own,
         "lsd_mean_spectrogram_db": mean,
