@@ -220,9 +220,12 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
 
 def _transferred(settings: params.Params, arguments: argparse.Namespace) -> tuple[Record, ...]:
     if arguments.transfer is None:
-        if "sources" in registry.recipe(settings.model(arguments.model).recipe).accepts:
-            raise PipelineError(f"{arguments.model} makes music of music: give --transfer MIDI.")
-        return ()
+        recipe = registry.recipe(settings.model(arguments.model).recipe)
+        if "sources" not in recipe.accepts:
+            return ()
+        if pieces.codec_of(settings, arguments.model)[0].passages is None:  # it cannot be a file
+            return _sources(settings, arguments.model, recipe, arguments.num)
+        raise PipelineError(f"{arguments.model} makes music of music: give --transfer MIDI.")
     return given_music.passages(settings, arguments.model, arguments.transfer)
 
 

@@ -205,7 +205,7 @@ RECIPE = Recipe(
     reconstruct=reconstruct,
     transfer=transfer,
     sources=_sound.sources,
-    accepts=(),
+    accepts=("sources",),
 )
 
 
