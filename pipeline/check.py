@@ -130,11 +130,26 @@ def _transfer_mistakes(settings: params.Params) -> Iterator[str]:
         elif block.model and registry.recipe(settings.model(block.model).recipe).transfer is None:
             recipe = settings.model(block.model).recipe
             yield f"{place}.model={block.model}: a {recipe} transfers nothing. Name another model."
+        elif block.model and (rate := _rate_of(settings, block.model)) != _pairs_rate(settings):
+            yield (
+                f"params.yaml: pairs.sample_rate={_pairs_rate(settings)}: {block.model} of "
+                f"transfers.{name} has learned sound at {rate} Hz. Write that."
+            )
         elif block.model and block.reads != f"data/models/{block.model}":
             yield (
                 f"{place}.reads={block.reads}: write data/models/{block.model}, so that DVC "
                 "notices when it is trained anew."
             )
+
+
+def _rate_of(settings: params.Params, model: str) -> int | None:
+    """In Hz, as the whole profile's corpus has it."""
+    options = settings.corpus(settings.model(model).corpus).full.get("options", {})
+    return options.get("sample_rate")
+
+
+def _pairs_rate(settings: params.Params) -> int | None:
+    return settings.pairs.full.get("sample_rate")
 
 
 def _source_mistakes(settings: params.Params, name: str) -> Iterator[str]:

@@ -12,13 +12,15 @@ import numpy as np
 
 from pipeline import console, files, params, paths, tracking
 from pipeline.audio import transcription
-from pipeline.errors import PipelineError
 from pipeline.metrics import comparison, transfer
 
-# The note song as it is, and its score played by the other instrument: what they reach is the floor
-# and the ceiling of every measure.
-_REFERENCES = ("notes", "oracle")
+_TRUTH = "oracle"  # the notes' score, played by the other instrument
 _DISTANCE = "oracle_distance_db"
+# Of means, not the mean of a pair's own: a pair whose divisor is near 0 would decide alone.
+_RATIOS = {
+    "mfcc_distance_ratio": ("mfcc_distance", "mfcc_distance_original"),
+    "note_f1_normalized": ("note_f1", "note_f1_original"),
+}
 Rows = dict[str, dict[str, dict[str, float]]]  # method -> pair -> measure -> value
 
 
@@ -46,18 +48,22 @@ def main() -> None:
 
 
 def _measured(about: Mapping[str, Any], made: Mapping[str, Any]) -> Rows:
-    """Every measure of every method's transfer of every pair that it could use."""
-    rows: Rows = {name: {} for name in (*_REFERENCES, *made)}
+    """Every measure of every method's transfer of every pair.
+
+    A pair that a method rejected counts as the notes' song left as it is: no method comes out
+    better by leaving hard ones.
+    """
+    rows: Rows = {name: {} for name in (_TRUTH, *made)}
     rate = about["sample_rate"]
     for pair in console.progress(about["pairs"], "listening", len(about["pairs"])):
         stem = pair["stem"]
         songs = {w: _wav(paths.PAIRS / f"{stem}-{w}.wav") for w in ("notes", "sound", "oracle")}
         heard = {which: transfer.describe(song, rate) for which, song in songs.items()}
-        own = {name: heard[name] for name in _REFERENCES}
-        for name in made:
-            if stem not in made[name]["rejected"]:
-                wav = paths.transfers(name) / f"{stem}.wav"
-                own[name] = transfer.describe(_wav(wav), rate)
+        own = {_TRUTH: heard["oracle"]}
+        for name, listed in made.items():
+            wav = paths.transfers(name) / f"{stem}.wav"
+            is_made = stem not in listed["rejected"]
+            own[name] = transfer.describe(_wav(wav), rate) if is_made else heard["notes"]
         score = [transcription.Note(start, end, pitch, 64) for start, end, pitch in pair["notes"]]
         for name, found in own.items():
             rows[name][stem] = transfer.compare_descriptions(
@@ -75,26 +81,25 @@ def _wav(path: Path) -> np.ndarray:
 def _summary(
     settings: params.Params, rows: Rows, name: str, baselines: list[str]
 ) -> dict[str, float | None]:
-    """Means over pairs with their intervals, and how much nearer it is than the best baseline.
-
-    That margin is over the pairs that both could use.
-    """
-    if not rows[name]:
-        raise PipelineError(
-            f"transfers.{name}: no pair could be used; data/transfers/{name}/transfers.json tells "
-            "why. Mend that, or take the method out of params.yaml."
-        )
+    """Means over pairs with their intervals, and how much nearer it is than the best baseline."""
+    measures = next(iter(rows[name].values()))
+    values = {m: np.array([row[m] for row in rows[name].values()], float) for m in measures}
     found: dict[str, float | None] = {}
-    for measure in next(iter(rows[name].values())):
-        values = np.array([row[measure] for row in rows[name].values()], np.float64)
-        found |= _interval(settings, measure, values)
-    rivals = [b for b in baselines if b != name and rows[b]]
-    if name in _REFERENCES or not rivals:
+    for measure in measures:
+        found |= _interval(settings, measure, values[measure])
+    for measure, (numerator, denominator) in _RATIOS.items():
+        found |= _ratio(settings, measure, values[numerator], values[denominator])
+    rivals = [baseline for baseline in baselines if baseline != name]
+    if name == _TRUTH or not rivals:
         return found
-    best = min(rivals, key=lambda b: np.mean([row[_DISTANCE] for row in rows[b].values()]))
-    both = [stem for stem in rows[name] if stem in rows[best]]
-    gains = [rows[best][stem][_DISTANCE] - rows[name][stem][_DISTANCE] for stem in both]
-    return found | _interval(settings, "oracle_distance_margin", np.array(gains))
+    best = min(rivals, key=lambda rival: _distances(rows, rival).mean())
+    gains = _distances(rows, best) - _distances(rows, name)
+    return found | _interval(settings, "oracle_distance_margin", gains)
+
+
+def _distances(rows: Rows, name: str) -> np.ndarray:
+    """From the truth, in dB. Shape [pairs]."""
+    return np.array([row[_DISTANCE] for row in rows[name].values()])
 
 
 def _interval(settings: params.Params, key: str, values: np.ndarray) -> dict[str, float | None]:
@@ -105,6 +110,21 @@ def _interval(settings: params.Params, key: str, values: np.ndarray) -> dict[str
     )
     named = {key: mean(values), f"{key}_low": low, f"{key}_high": high}
     return {name: comparison.plain(value) for name, value in named.items()}
+
+
+def _ratio(
+    settings: params.Params, key: str, numerators: np.ndarray, denominators: np.ndarray
+) -> dict[str, float | None]:
+    ratio = comparison.paired_bootstrap_ratio(
+        numerators,
+        denominators,
+        num_resamples=settings.evaluate_options().num_resamples,
+        seed=settings.seed,
+    )
+    return {
+        f"{key}{end}": comparison.plain(value)
+        for end, value in zip(("", "_low", "_high"), ratio, strict=True)
+    }
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

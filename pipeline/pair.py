@@ -47,8 +47,7 @@ def main() -> None:
     listed = []
     with files.atomic_directory(paths.PAIRS) as out:
         for number in console.progress(range(options.num), "playing", options.num):
-            # Each piece is once the notes' song, and once, with another instrument, the sound's.
-            both = scores[number], scores[(number + options.num // 2) % options.num]
+            both = scores[number], scores[_other(number, options.num)]
             programs = _programs(options.programs, rng)
             stem = f"pair-{number:03d}"
             songs = _songs(both, programs, options)
@@ -66,6 +65,15 @@ def main() -> None:
             "pairs": listed,
         }
         files.write_json(out / "pairs.json", about)
+
+
+def _other(number: int, num: int) -> int:
+    """Which piece is the sound's song; each is once the notes', and once, so played, the sound's.
+
+    It has as many voices, where there are enough pieces: with a bass more or less, cepstra tell
+    registers apart, and no longer instruments.
+    """
+    return (number + max(1, num // 8 * 4)) % num
 
 
 _TITLES = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import musical_comparison, params, weights
+from pipeline.errors import PipelineError
 from pipeline.metrics import note_classifier
 from pipeline.models.base import Measure, Recipe, Shards
 
@@ -35,26 +36,35 @@ def measures(
     given_back = recipe.reconstruct(
         model, settings.recipe_params(name), shards, notes, settings.seed
     )
-    instruments = np.array([int(note["instrument"]) for note in notes])
+    instruments = _labels(notes, "instrument")
     found: dict[str, Measure] = {}
     for suffix, records in (("", given_back), ("_original", notes)):
-        pitches, families = heard.predict(_waveforms(settings, shards, records))
-        for what, predicted, field in (
-            ("pitch", pitches, "pitch"),
-            ("family", families, "instrument_family"),
-        ):
-            right = predicted == np.array([int(note[field]) for note in notes])
-            found[f"{what}_accuracy{suffix}"] = Measure.mean(right, instruments)
+        audio = _waveforms(settings, shards, records)
+        right = heard.accuracies(audio, *(_labels(notes, field) for field in _FIELDS))
+        for field, values in right.items():
+            name = f"{field.removeprefix('instrument_')}_accuracy{suffix}"
+            found[name] = Measure.mean(values, instruments)
     return found
+
+
+_FIELDS = ("pitch", "instrument_family")
+
+
+def _labels(notes: list[Any], field: str) -> np.ndarray:
+    return np.array([int(note[field]) for note in notes])
 
 
 def _fitted(settings: params.Params, shards: Shards, num_notes: int) -> Any:
     notes = list(islice(musical_comparison.records(shards, "train"), num_notes))
-    audio = _waveforms(settings, shards, notes)
-    pitches, families = (
-        np.array([int(note[field]) for note in notes]) for field in ("pitch", "instrument_family")
-    )
-    return note_classifier.fit(audio, pitches, families, shards.options["sample_rate"])
+    pitches, families = (_labels(notes, field) for field in _FIELDS)
+    audio, rate = _waveforms(settings, shards, notes), shards.options["sample_rate"]
+    try:
+        return note_classifier.fit(audio, pitches, families, rate, max_notes=num_notes)
+    except ValueError as error:
+        raise PipelineError(
+            f"{shards.corpus}: {error}. Ask for more in datasets.nsynth.families (params.yaml): "
+            "what comes back is judged by its family."
+        ) from None
 
 
 def _waveforms(settings: params.Params, shards: Shards, records: list[Any]) -> np.ndarray:

@@ -63,7 +63,7 @@ _VERDICT = Column("verdict", cells.verdict, is_number=False)
 _JUDGED = Column("verdict", cells.verdict_and_judge, is_number=False)
 _CORPUS = Column("corpus", cells.corpus, is_number=False)
 
-MARGINS = ("nll_margin", "reconstruction_margin", "timbre_margin")  # of models of sound
+MARGINS = ("nll_margin", "mean_spectrum_margin", "reconstruction_margin")  # of models of sound
 CLASSIFIERS = ("balanced_accuracy", "roc_auc")  # the markers of models that make no music
 TABLES = (
     Table(
@@ -78,7 +78,8 @@ TABLES = (
                 "pitch heard",
                 cells.beside("pitch_accuracy", "pitch_accuracy_original", "originals"),
                 "share of the notes whose pitch the classifier names, as given back and in the "
-                "original: more than that cannot be hoped for.",
+                "original: more than that cannot be hoped for. The harmonic and the spectral model "
+                "are told the pitch, the WaveNet is not.",
             ),
             Column(
                 "family heard",
@@ -88,9 +89,10 @@ TABLES = (
             ),
             Column(
                 "nll",
-                cells.value("nll"),
+                cells.beside("nll", "nll_control", "control"),
                 "how surprised the decoder is by a sample of a held-out note, in nats, given those "
-                "before it; of models that predict samples.",
+                "before it and the code of the whole note; of models that predict samples. Below "
+                "it the same with no code, or with another note's, whichever is better.",
             ),
             Column(
                 "best baseline",
@@ -102,7 +104,8 @@ TABLES = (
                 "margin",
                 cells.first(*MARGINS, sign="+"),
                 "what it gains over its baseline: nll saved, in nats, or decibels nearer to the "
-                "spectrum; only an interval wholly above 0 counts.",
+                "note's spectrum than the training notes' mean is; only an interval wholly above 0 "
+                "counts.",
             ),
         ),
     ),

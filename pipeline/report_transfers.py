@@ -13,7 +13,7 @@ from pipeline.report_cells import Line
 from pipeline.report_results import Column
 from pipeline.wording import Verdict, words
 
-REFERENCES = {"notes": "the notes' song as it is", "oracle": "the truth (oracle)"}
+TRUTH = "oracle"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Song:
 
 
 def _verdict(row: Mapping[str, Any]) -> list[Line]:
-    if row["name"] in REFERENCES:
-        return [Line("reference", "note")]
+    if row["name"] == TRUTH:
+        return [Line("the truth", "note")]
     if row["is_baseline"]:
         return [Line("baseline", "note")]
     found = verdict(row["metrics"])
@@ -69,7 +69,7 @@ COLUMNS = (
     Column(
         "timbre",
         cells.value("mfcc_distance_ratio", 2),
-        "distance of the mean MFCCs to the second song's, as a share of the first song's own: 1 is "
+        "mean distance of the MFCCs to the second song's, as a share of the first song's own: 1 is "
         "no transfer at all. A copy of the second song has 0: so it may lie below the truth.",
     ),
     Column(
@@ -100,15 +100,15 @@ def rows(
     methods = metrics["methods"]
 
     def order(name: str) -> tuple[int, float]:
-        kind = 0 if name == "oracle" else 2 if name in baselines or name == "notes" else 1
+        kind = 0 if name == TRUTH else 2 if name in baselines else 1
         return kind, methods[name]["oracle_distance_db"] or 0.0
 
     table = []
     for name in sorted(methods, key=order):
         row = {"name": name, "metrics": methods[name], "is_baseline": name in baselines}
-        label = REFERENCES.get(name, words(name))
+        label = "the truth (oracle)" if name == TRUTH else words(name)
         if missing := methods[name]["num_rejected"]:
-            label += f" ({missing} of {metrics['num_pairs']} pairs rejected)"
+            label += f" ({missing} of {metrics['num_pairs']} pairs rejected: left as they are)"
         table.append((label, [column.cell(row) for column in COLUMNS]))
     return table
 

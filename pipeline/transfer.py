@@ -6,7 +6,6 @@ For a person: python -m pipeline.transfer --notes a.wav --sound b.wav --method m
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pipeline import console, files, params, paths, registry, render, sound_file
 from pipeline.errors import PipelineError, Rejected
 from pipeline.transfers.base import Request
 
+_MAX_SECONDS = 600
 SAMPLE_RATE_HZ = 22_050  # of what the command makes, unless a model's corpus or --sample-rate says
 
 
@@ -55,9 +55,19 @@ def method(settings: params.Params, name: str) -> Callable[[Request], np.ndarray
     assert block.model
     recipe = registry.recipe(settings.model(block.model).recipe)
     assert recipe.transfer
+    apply_model = recipe.transfer
     model, own = weights.trained(settings, block.model), settings.recipe_params(block.model)
     codec_options = settings.codec_options(settings.model(block.model).corpus).model_dump()
-    return functools.partial(recipe.transfer, model, own, codec_options)
+
+    def transferred(request: Request) -> np.ndarray:
+        if request.sample_rate != codec_options["sample_rate"]:
+            raise PipelineError(
+                f"transfers.{name}: songs at {request.sample_rate} Hz, but {block.model} has "
+                f"learned sound at {codec_options['sample_rate']} Hz. Set pairs.sample_rate to it."
+            )
+        return apply_model(model, own, codec_options, request)
+
+    return transferred
 
 
 def is_baseline(settings: params.Params, name: str) -> bool:
@@ -126,24 +136,39 @@ def _read(path: Path, sample_rate: int, option: str) -> np.ndarray:
         raise PipelineError(
             f"{option}={path}: {problem}. Give a WAV, FLAC, MP3 or OGG file."
         ) from None
+    if len(found) > _MAX_SECONDS * sample_rate:
+        raise PipelineError(
+            f"{option}={path}: {len(found) / sample_rate:.0f} s; a song is held in memory, and so "
+            f"must not exceed {_MAX_SECONDS} s. Cut it into pieces."
+        )
     return found / max(1.0, float(np.abs(found).max()))  # floating-point files may exceed 1
 
 
 def _tempo_factor(tempo: str, notes: np.ndarray, sound: np.ndarray, sample_rate: int) -> float:
-    """How many times faster the notes' song is to go.
+    """How many times faster the notes' song is to go: 0.71 to 1.41.
+
+    A tempo is estimated an octave off as often as not, so of the notes' song's tempo, its half and
+    its double the one nearest to the tempo asked for is taken for its own.
 
     Raises:
       Rejected: no_tempo, where a song without a beat would have to be measured.
     """
-    from pipeline.audio import features
-
     if tempo == "notes":
         return 1.0
-    own = features.tempo(notes, sample_rate)
-    wanted = features.tempo(sound, sample_rate) if tempo == "sound" else float(tempo)
-    if not (own > 0 and wanted > 0):
-        raise Rejected("no_tempo", f"tempo={own:.1f} and {wanted:.1f} bpm; both must be above 0")
-    return wanted / own
+    from pipeline.audio import beats
+
+    own = _bpm(notes, sample_rate, "notes")
+    wanted = _bpm(sound, sample_rate, "sound") if tempo == "sound" else float(tempo)
+    return beats.folded(wanted / own)
+
+
+def _bpm(audio: np.ndarray, sample_rate: int, song: str) -> float:
+    from pipeline.audio import beats
+
+    found, tempo = beats.beats(audio, sample_rate)
+    if len(found) < 2:
+        raise Rejected("no_tempo", f"{song} has num_beats={len(found)}; a tempo needs two")
+    return tempo
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,7 +205,9 @@ def _parser() -> argparse.ArgumentParser:
                         "(default: 1)")  # fmt: skip
     parser.add_argument("--sample-rate", type=int, metavar="HZ", help="of the third song (default: "
                         f"{SAMPLE_RATE_HZ}, or the model's own)")  # fmt: skip
-    parser.add_argument("--seed", type=int, help="default: `seed` of params.yaml")
+    parser.add_argument("--seed", type=_seed, help="default: `seed` of params.yaml")
+    parser.add_argument("--midi", type=Path, metavar="MIDI",
+                        help="also write what is heard in the notes' song")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="WAV", help="the file to write")
     return parser
 
@@ -195,6 +222,12 @@ def _tempo(text: str) -> str:
     if not is_tempo:
         raise argparse.ArgumentTypeError(f"{text!r} is not notes, sound, or a number of 10 to 1000")
     return text
+
+
+def _seed(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
 
 
 def _command() -> None:
@@ -217,10 +250,33 @@ def _command() -> None:
         parser.error(f"--transpose={arguments.transpose}: at most 48 semitones up or down")
     if arguments.sample_rate is not None and not 8000 <= arguments.sample_rate <= 48_000:
         parser.error(f"--sample-rate={arguments.sample_rate}: from 8000 to 48000")
+    for out in filter(None, (arguments.out, arguments.midi)):  # before minutes of work
+        _check_out(out)
     made, sample_rate = song(params.load(), arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sound_files.write_wav(arguments.out, made, sample_rate)
+    if arguments.midi:
+        _write_heard(arguments)
     print(f"{arguments.out}: {len(made) / sample_rate:.1f} s at {sample_rate} Hz.")
+
+
+def _check_out(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PipelineError(f"--out={path}: {error.strerror}. Name another place.") from None
+    if path.is_dir():
+        raise PipelineError(f"--out={path}: it is a directory. Name a file.")
+
+
+def _write_heard(arguments: argparse.Namespace) -> None:
+    """The notes that the transcriber hears in the notes' song, as MIDI."""
+    from pipeline.audio import transcription
+
+    heard = transcription.transcribe(
+        _read(arguments.notes, SAMPLE_RATE_HZ, "--notes"), SAMPLE_RATE_HZ
+    )
+    with files.atomic_open(arguments.midi) as file:
+        file.write(render.midi(transcription.note_sequence(heard)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ _VERDICTS = {
     "nll_margin": ("beats its baseline", "loses to its baseline", "does not beat its baseline"),
     "condition_margin": ("heard as asked", "heard below chance", "not heard above chance"),
     "reconstruction_margin": ("beats its baseline", "loses to its baseline", "does not beat it"),
-    "timbre_margin": ("keeps the timbre", "loses the timbre", "does not keep the timbre"),
+    "mean_spectrum_margin": ("beats its baseline", "loses to its baseline", "does not beat it"),
     "transfer_strength_margin": (
         "nearer to the target genre",
         "farther from the target genre",
@@ -180,6 +180,23 @@ MEASURED = {
     "pitch_accuracy_original": "the same of the original notes",
     "family_accuracy": "share of the notes given back whose instrument family it names",
     "family_accuracy_original": "the same of the original notes",
+    "timbre_distance_db": "root mean square distance of the spectra of notes given back from the "
+    "notes', over what sounds, in dB",
+    "timbre_distance_other_db": "the same with the timbre of an instrument of another family",
+    "timbre_distance_mean_db": "the same of the training notes' mean spectrum at each level",
+    "timbre_margin": "what the own timbre is nearer by than the other; above 0 it is used",
+    "mean_spectrum_margin": "what the model is nearer by than the mean spectrum",
+    "lsd_db": "log-spectral distance of spectrograms given back from the notes', before a phase is "
+    "made",
+    "lsd_mean_spectrogram_db": "the same of the training notes' mean spectrogram",
+    "lsd_other_latent_db": "the same with the latent of another note",
+    "reconstruction_margin": "what the model is nearer by than the mean spectrogram",
+    "latent_margin": "what the own latent is nearer by than another's; above 0 it is used",
+    "nearest_training_distance": "distance of a sample from the most alike training sound, by its "
+    "cepstra",
+    "frechet_mfcc_distance": "Fréchet distance of the samples' cepstra from the training sounds'; "
+    "not comparable with published distances",
+    "pairwise_mfcc_distance": "how much two samples differ, by their cepstra",
     "pairwise_distance": "how much two pieces differ: 0 are the same, 1 have no cell in common",
     "pairwise_distance_within_genre": "the same between pieces of one genre",
 }

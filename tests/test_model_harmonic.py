@@ -184,7 +184,9 @@ def test_measures_tell_the_own_timbre_from_anothers(model, shards):
     assert mean["timbre_margin"] > 3
     assert mean["mean_spectrum_margin"] > 0
     np.testing.assert_allclose(
-        mean["timbre_margin"], mean["lsd_other_timbre_db"] - mean["lsd_db"], atol=1e-9
+        mean["timbre_margin"],
+        mean["timbre_distance_other_db"] - mean["timbre_distance_db"],
+        atol=1e-9,
     )
 
 

@@ -48,6 +48,7 @@ def params(**changes):
         "decay_rate": 1.0,
         "beta_1": 0.5,
         "num_averaged": 100,
+        "num_measured": 5,
     }
     return RECIPE.Params(**(values | changes))
 

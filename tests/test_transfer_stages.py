@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import compare, pair, params, transfer
+from pipeline import compare, pair, params, paths, transfer
 from pipeline.errors import PipelineError, Rejected
+from pipeline.miniatures import nsynth
 from pipeline.paths import ROOT
 from pipeline.readers.soundfont import Note
 
@@ -163,6 +164,42 @@ def test_transposing_moves_the_pitch_and_not_the_tempo(songs):
     assert loudest_hz(made) == pytest.approx(440, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("bpm", "asked", "factor"), [(100, "200", 1.0), (100, "55", 1.1), (100, "sound", 1.25)]
+)
+def test_an_octave_of_the_tempo_is_no_reason_to_change_it(songs, bpm, asked, factor):
+    made, _ = transfer.song(SETTINGS, arguments(*songs, tempo=asked))
+    assert len(made) == pytest.approx(8 * RATE / factor, rel=0.03)
+
+
+def test_a_song_without_a_beat_has_no_tempo(tmp_path, songs):
+    soundfile.write(tmp_path / "still.wav", np.zeros(4 * RATE), RATE)
+    with pytest.raises(PipelineError, match="a tempo needs two"):
+        transfer.song(SETTINGS, arguments(tmp_path / "still.wav", songs[1], tempo="90"))
+
+
+def test_a_song_of_many_minutes_is_refused(tmp_path, songs, monkeypatch):
+    monkeypatch.setattr(transfer, "_MAX_SECONDS", 7)
+    with pytest.raises(PipelineError, match=r"--notes=.*a\.wav: 8 s; .* must not exceed 7 s"):
+        transfer.song(SETTINGS, arguments(*songs))
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(songs, tmp_path, monkeypatch):
+    given = ["--notes", str(songs[0]), "--sound", str(songs[1]), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["transfer", *given])
+    with pytest.raises(PipelineError, match="it is a directory"):
+        transfer._command()
+
+
+def test_what_is_heard_is_written_as_midi(songs, tmp_path, monkeypatch):
+    given = ["--method", "copy_notes", "--notes", str(songs[0]), "--sound", str(songs[1])]
+    given += ["--out", str(tmp_path / "c.wav"), "--midi", str(tmp_path / "c.mid")]
+    monkeypatch.setattr(sys, "argv", ["transfer", *given])
+    transfer._command()
+    heard = note_seq.midi_file_to_note_sequence(str(tmp_path / "c.mid"))
+    assert {note.pitch for note in heard.notes} <= {80, 81, 82, 69, 93}
+
+
 def loudest_hz(audio):
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
     return np.fft.rfftfreq(len(audio), 1 / RATE)[spectrum.argmax()]
@@ -220,39 +257,77 @@ def test_the_command_writes_a_file(songs, tmp_path):
 
 
 def rows_of(**distances):
+    ones = dict.fromkeys(("mfcc_distance_original", "note_f1_original", "note_f1"), 1.0)
     return {
-        name: {f"pair-{i}": {"oracle_distance_db": d, "mfcc_distance": 1.0}
-               for i, d in enumerate(found) if d is not None}
+        name: {
+            f"pair-{i}": {"oracle_distance_db": d, "mfcc_distance": 0.5, **ones}
+            for i, d in enumerate(found)
+        }
         for name, found in distances.items()
-    }  # fmt: skip
+    }
 
 
-def test_a_margin_is_against_the_best_baseline_on_pairs_that_both_could_use():
-    rows = rows_of(
-        own=[3, 4, None], copy_notes=[9, 9, 9], copy_sound=[None, 7, 6], notes=[9, 9, 9],
-        oracle=[0, 0, 0],
-    )  # fmt: skip
+def test_a_margin_is_against_the_best_baseline():
+    rows = rows_of(own=[3, 4], copy_notes=[9, 9], copy_sound=[8, 7], oracle=[0, 0])
     baselines = ["copy_notes", "copy_sound"]
     found = compare._summary(SETTINGS, rows, "own", baselines)
     assert found["oracle_distance_db"] == 3.5
-    assert found["oracle_distance_margin"] == 3.0  # 7 - 4, the only pair in common
+    assert found["oracle_distance_margin"] == 4.0  # 7.5 - 3.5
+    assert found["oracle_distance_margin_low"] == 3.0
     of_baseline = compare._summary(SETTINGS, rows, "copy_sound", baselines)
-    assert of_baseline["oracle_distance_margin"] == 2.5  # 9 against 7 and 6
+    assert of_baseline["oracle_distance_margin"] == 1.5  # against the other baseline
     assert "oracle_distance_margin" not in compare._summary(SETTINGS, rows, "oracle", baselines)
 
 
-def test_a_method_that_could_use_no_pair_is_an_error():
-    with pytest.raises(PipelineError, match=r"transfers\.own: no pair could be used"):
-        compare._summary(SETTINGS, {"own": {}}, "own", [])
+def test_shares_are_of_means():
+    rows = rows_of(own=[1, 1])
+    rows["own"]["pair-0"] |= {"mfcc_distance": 0.3, "mfcc_distance_original": 1.9}
+    rows["own"]["pair-1"] |= {"mfcc_distance": 0.3, "mfcc_distance_original": 0.1}
+    found = compare._summary(SETTINGS, rows, "own", [])
+    assert found["mfcc_distance_ratio"] == pytest.approx(0.3)  # the mean of ratios would be 1.58
+
+
+def test_a_rejected_pair_counts_as_the_notes_song_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PAIRS", tmp_path / "pairs")
+    monkeypatch.setattr(paths, "TRANSFERS", tmp_path / "transfers")
+    for path in (tmp_path / "pairs", tmp_path / "transfers/own", tmp_path / "transfers/copy"):
+        path.mkdir(parents=True)
+    notes, sound = clicks(100, 3.0, 16_000), clicks(120, 3.0, 16_000, pitch_hz=400.0)
+    for which, song in {"notes": notes, "sound": sound, "oracle": sound}.items():
+        soundfile.write(tmp_path / f"pairs/p-{which}.wav", song, 16_000)
+    soundfile.write(tmp_path / "transfers/copy/p.wav", notes, 16_000)
+    about = {"sample_rate": 16_000, "pairs": [{"stem": "p", "notes": [[0.0, 0.1, 81]]}]}
+    made = {"own": {"rejected": {"p": "no_notes"}}, "copy": {"rejected": {}}}
+    rows = compare._measured(about, made)
+    own, copy = (list(rows[name]["p"].values()) for name in ("own", "copy"))
+    np.testing.assert_array_equal(own, copy)  # NaN is NaN
+    assert rows["oracle"]["p"]["oracle_distance_db"] == 0
+    assert rows["copy"]["p"]["oracle_distance_db"] > 1
+
+
+@pytest.mark.parametrize("num", [2, 3, 8, 20, 21])
+def test_every_piece_is_once_the_other_song_of_another(num):
+    others = [pair._other(number, num) for number in range(num)]
+    assert sorted(others) == list(range(num))
+    assert all(other != number for number, other in enumerate(others))
+    if num % 4 == 0:
+        assert all(number // 2 % 2 == other // 2 % 2 for number, other in enumerate(others))
+
+
+def test_no_instrument_of_a_pair_was_heard_in_training():
+    """The miniature of NSynth is played by the same SoundFont as the pairs."""
+    by_split = nsynth._instruments_by_split()
+    heard = {i.instrument.program for split in ("train", "valid") for i in by_split[split]}
+    assert not heard & set(options().programs)
 
 
 def test_every_measure_of_every_pair_is_written(tmp_path):
-    compare._write_rows(tmp_path / "pairs.csv", rows_of(own=[3, 4], other=[None, 1]))
+    compare._write_rows(tmp_path / "pairs.csv", rows_of(own=[3, 4], other=[1]))
     with open(tmp_path / "pairs.csv", newline="") as file:
         found = list(csv.DictReader(file))
     assert [(row["method"], row["pair"]) for row in found] == [
         ("own", "pair-0"),
         ("own", "pair-1"),
-        ("other", "pair-1"),
+        ("other", "pair-0"),
     ]
     assert float(found[1]["oracle_distance_db"]) == 4

@@ -28,6 +28,15 @@ def beats(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
     return found, heard.tempo_bpm
 
 
+def folded(ratio: float) -> float:
+    """A ratio of two tempos, an octave up or down as often as brings it nearest to 1.
+
+    Tempos are estimated an octave off as often as not. In 0.71 to 1.41.
+    """
+    octaves = np.log2(ratio)
+    return float(2 ** (octaves - np.round(octaves)))
+
+
 def tracked(
     onset_strength: np.ndarray, tempo_bpm: float, sample_rate: int, hop_length: int
 ) -> np.ndarray:

@@ -123,6 +123,8 @@ def notes(shards: Shards, split: str, num: int | None = None) -> list[dict[str, 
 def sources(shards: Shards, split: str, params: Any, num: int) -> list[Record]:
     """Pairs of notes of different families and the nearest pitch, one after the other.
 
+    Where all are of one family, the instruments differ; where there is one, only the notes do.
+
     Args:
       shards: the corpus.
       split: of which the notes are.
@@ -136,13 +138,18 @@ def sources(shards: Shards, split: str, params: Any, num: int) -> list[Record]:
     found: list[Record] = []
     while len(found) < 2 * params.num_pairs and len(waiting) > 1:
         first = waiting.pop(0)
-        others = [n for n in waiting if n["instrument_family"] != first["instrument_family"]]
-        if not others:
-            continue
+        others = next(filter(None, (_unlike(first, waiting, by) for by in _DIFFERENCES)), waiting)
         second = min(others, key=lambda n: abs(int(n["pitch"]) - int(first["pitch"])))
         waiting = [n for n in waiting if n is not second]
         found += [first, second]
     return found
+
+
+_DIFFERENCES = ("instrument_family", "instrument")
+
+
+def _unlike(note: Any, others: list[Any], label: str) -> list[Any]:
+    return [other for other in others if other[label] != note[label]]
 
 
 def interpolations(

@@ -154,7 +154,7 @@ def reconstruct(
 def transfer(
     model: keras.Model, params: Params, shards_options: Mapping[str, Any], request: Any
 ) -> np.ndarray:
-    """A song played in the timbre of another; see models/songs.py."""
+    """A song played in the timbre of another; see nn/harmonic/transfer.py."""
     from pipeline.nn.harmonic import transfer as songs
 
     player = songs.Player(model, shards_options["sample_rate"], params.hop_length)
@@ -166,9 +166,9 @@ def measures(
 ) -> dict[str, Measure]:
     """How far reconstructions are from held-out notes, by spectra in decibels.
 
-    lsd_db is the log-spectral distance; lsd_other_timbre_db that with the latent of a note of
-    another family; lsd_mean_spectrum_db that of the training notes' mean spectrum at each frame's
-    level. The margins are what the own latent is better than these by. Groups are instruments.
+    timbre_distance_db is the log-spectral distance; timbre_distance_other_db that with the latent
+    of a note of another family; timbre_distance_mean_db that of the training notes' mean spectrum
+    at each frame's level. The margins are what the own latent is better than these by. Groups are instruments.
     """
     from pipeline.nn.harmonic import spectra
 
@@ -185,9 +185,9 @@ def measures(
     other = np.array([spectra.distance_db(x, y) for x, y in zip(audio, mistaken, strict=True)])
     mean = np.array([spectra.shape_distance_db(x, mean_db) for x in audio])
     found = {
-        "lsd_db": own,
-        "lsd_other_timbre_db": other,
-        "lsd_mean_spectrum_db": mean,
+        "timbre_distance_db": own,
+        "timbre_distance_other_db": other,
+        "timbre_distance_mean_db": mean,
         "timbre_margin": other - own,
         "mean_spectrum_margin": mean - own,
     }

@@ -51,6 +51,7 @@ class Params(_sound.SoundParams):
     phase_weight: float = Field(ge=0, description="of the error of the phase's advance")
     decay_rate: float = Field(gt=0, le=1, description="of the learning rate, a batch")
     beta_1: float = Field(ge=0, lt=1, description="of Adam: decay of the mean gradient")
+    num_measured: int = Field(ge=2, description="held-out notes that distances are measured of")
     num_averaged: int = Field(
         ge=1, description="training notes that the mean spectrogram, to be beaten, is made of"
     )
@@ -159,7 +160,7 @@ def measures(
     """
     from pipeline.nn.spectral import measures as nearness
 
-    records = _sound.notes(shards, split)
+    records = _sound.notes(shards, split, params.num_measured)
     truth = _spectrograms(params, shards.options, records)
     latents = _encoded(model, params, shards.options, records)
     order = np.random.default_rng(seed).permutation(len(records))

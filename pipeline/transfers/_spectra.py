@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.audio.stft import stft
+from pipeline.audio.stft import istft, stft
 from pipeline.errors import Rejected
 from pipeline.transfers.base import Request
 
@@ -42,6 +42,31 @@ def broad_powers(spectra: np.ndarray) -> np.ndarray:
     sums = np.concatenate([[0.0], np.cumsum(powers)])
     broad = (sums[highs] - sums[lows]) / (highs - lows)
     return broad + _FLOOR * broad.max()
+
+
+def equalized(
+    audio: np.ndarray, sound: np.ndarray, n_fft: int, hop_length: int, part: float
+) -> np.ndarray:
+    """Filtered, so that its average spectrum in broad bands comes nearer to that of another sound.
+
+    Broad, lest the filter stamps the other's notes on it.
+
+    Args:
+      audio: float32. Shape [samples].
+      sound: float32. Shape [samples of its own].
+      n_fft: of the spectra.
+      hop_length: of the spectra.
+      part: of the way, in decibels; 0 leaves it as it is, 1 goes all of it.
+
+    Returns:
+      float32. Shape [samples].
+    """
+    if part == 0 or not audio.any():
+        return audio
+    spectra = stft(audio, n_fft, hop_length)
+    wanted, found = (broad_powers(x) for x in (stft(sound, n_fft, hop_length), spectra))
+    gains = (wanted / found) ** (part / 2)
+    return istft(spectra * gains.astype(np.float32), hop_length, len(audio))
 
 
 def as_loud(audio: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from pipeline.audio.stft import istft
 from pipeline.options import Options
 from pipeline.transfers import _spectra
 from pipeline.transfers.base import Method, Request
-
-_FLOOR = 1e-8  # of the loudest bin's power: what is softer is no part of a song
 
 
 class Params(Options):
@@ -18,13 +15,16 @@ class Params(Options):
 
     n_fft: int = Field(ge=64, description="length of a frame in samples, a power of 2")
     hop_length: int = Field(ge=16, description="samples from one frame to the next")
+    equalization: float = Field(
+        ge=0, le=1, description="of the way to the sound's average spectrum, in decibels"
+    )
 
 
 def transfer(request: Request, params: Params) -> np.ndarray:
     """The notes' song through one filter, which does not change with time.
 
-    The gain of each bin is the ratio of both songs' mean magnitudes (root mean square over frames)
-    to the power of the strength; the loudness stays that of the notes' song.
+    The gains are those of broad bands: bin by bin it would stamp the other song's notes on this
+    one, and come out farther from the truth. The loudness stays that of the notes' song.
 
     Args:
       request: two songs of a frame at least.
@@ -36,13 +36,10 @@ def transfer(request: Request, params: Params) -> np.ndarray:
     Raises:
       Rejected: too_short, silent.
     """
-    notes, sound = _spectra.both(request, params.n_fft, params.hop_length)
-    powers = [
-        np.square(np.abs(spectra), dtype=np.float64).mean(axis=0) for spectra in (notes, sound)
-    ]
-    of_notes, of_sound = (power + _FLOOR * power.max() for power in powers)
-    gains = (of_sound / of_notes) ** (request.strength / 2)
-    filtered = istft(notes * gains.astype(np.float32), params.hop_length, len(request.notes))
+    _spectra.both(request, params.n_fft, params.hop_length)  # whether they can be used
+    part = params.equalization * request.strength
+    sizes = (params.n_fft, params.hop_length)
+    filtered = _spectra.equalized(request.notes, request.sound, *sizes, part)
     return _spectra.within_full_scale(_spectra.as_loud(filtered, request.notes))
 
 

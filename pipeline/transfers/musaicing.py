@@ -86,7 +86,8 @@ def transfer(request: Request, params: Params) -> np.ndarray:
     )
     spectra = _masked(weights @ frames, target, params.masking)
     made = _sounded(spectra, len(request.notes), params)
-    return mixed(request, _equalized(made, sound, params))
+    equalized = _spectra.equalized(made, sound, *_sizes(params), params.equalization)
+    return mixed(request, equalized)
 
 
 METHOD = Method("musaicing", Params, transfer)
@@ -154,16 +155,6 @@ def _sounded(spectra: np.ndarray, num_samples: int, params: Params) -> np.ndarra
         params.griffin_lim_iterations,
         phases=spectra / np.maximum(magnitudes, _TINY),
     )
-
-
-def _equalized(audio: np.ndarray, sound: np.ndarray, params: Params) -> np.ndarray:
-    """Filtered, so that its average spectrum in broad bands comes to that of the sound."""
-    if not params.equalization or not audio.any():
-        return audio
-    spectra = stft(audio, *_sizes(params))
-    wanted, found = (_spectra.broad_powers(x) for x in (stft(sound, *_sizes(params)), spectra))
-    gains = (wanted / found) ** (params.equalization / 2)
-    return istft(spectra * gains.astype(np.float32), params.hop_length, len(audio))
 
 
 def _sizes(params: Params) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from pipeline.audio.stft import istft, stft
 from pipeline.audio.transcription import Note, transcribe
 from pipeline.errors import Rejected
 from pipeline.options import Options
@@ -64,7 +63,9 @@ def transfer(request: Request, params: Params) -> np.ndarray:
     heard = _heard(request.notes, request.sample_rate, "notes")
     notes = exact(request.notes, request.sample_rate, heard)
     if params.program is None:
-        made = _equalized(_played(notes, request, params), request, params.equalization)
+        played = _played(notes, request, params)
+        sizes = (_N_FFT, _HOP_LENGTH)
+        made = _spectra.equalized(played, request.sound, *sizes, params.equalization)
     else:
         made = _with_program(notes, request, params.program, params.dynamics)
     if not made.any():
@@ -140,15 +141,6 @@ def _levels(audio: np.ndarray, sample_rate: int, notes: Sequence[Note]) -> np.nd
         return np.ones(len(notes))
     levels = np.maximum(levels, levels.max() * 10 ** (-_RANGE_DB / 20))
     return levels / np.median(levels)
-
-
-def _equalized(made: np.ndarray, request: Request, part: float) -> np.ndarray:
-    if part == 0 or not made.any():
-        return made
-    spectra = stft(made, _N_FFT, _HOP_LENGTH)
-    wanted = _spectra.broad_powers(stft(request.sound, _N_FFT, _HOP_LENGTH))
-    gains = (wanted / _spectra.broad_powers(spectra)) ** (part / 2)
-    return istft(spectra * gains.astype(np.float32), _HOP_LENGTH, len(made))
 
 
 METHOD = Method("resynthesis", Params, transfer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.audio.beats import beats
+from pipeline.audio.beats import beats, folded
 from pipeline.audio.stretch import stretch
 from pipeline.errors import Rejected
 from pipeline.options import Options
@@ -19,8 +19,8 @@ class Params(Options):
 def transfer(request: Request, params: Params) -> np.ndarray:
     """The sound's song, stretched to the other's tempo, cut or repeated to the other's length.
 
-    Tempos are estimated an octave off as often as not; of the ratios that an octave makes, the one
-    nearest to 1 is taken. Strength mixes it with the notes' song.
+    Of the ratios of both tempos that an octave makes, the one nearest to 1 is taken. Strength mixes
+    it with the notes' song.
 
     Returns:
       float32 in [-1, 1]. Shape [samples of request.notes].
@@ -31,8 +31,7 @@ def transfer(request: Request, params: Params) -> np.ndarray:
     if not len(request.sound) or not len(request.notes):
         raise Rejected("too_short", "a song without samples has no tempo")
     tempos = [beats(song, request.sample_rate)[1] for song in (request.notes, request.sound)]
-    octaves = np.log2(tempos[0] / tempos[1])
-    speed = 2 ** (octaves - np.round(octaves))
+    speed = folded(tempos[0] / tempos[1])
     num_samples = max(1, round(len(request.sound) / speed))
     stretched = stretch(request.sound, request.sample_rate, num_samples)
     return mixed(request, repeated(stretched, len(request.notes)))
