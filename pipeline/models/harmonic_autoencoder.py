@@ -168,7 +168,8 @@ def measures(
 
     timbre_distance_db is the log-spectral distance; timbre_distance_other_db that with the latent
     of a note of another family; timbre_distance_mean_db that of the training notes' mean spectrum
-    at each frame's level. The margins are what the own latent is better than these by. Groups are instruments.
+    at each frame's level. The margins are what the own latent is better than these by. Groups are
+    instruments.
     """
     from pipeline.nn.harmonic import spectra
 
