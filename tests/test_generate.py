@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import note_seq
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from pipeline import files, generate, given_music, pieces, registry, samples
 from pipeline.codecs import pianoroll
@@ -321,6 +323,7 @@ def test_a_file_is_passages_and_a_stem_for_each(tmp_path):
             "genre": "",
             "source_stem": "cyclegan-000-source",
             "source_genre": "",
+            "medium": "notes",
         }
     ]
     stems = {p.name for p in tmp_path.glob("cyclegan-*")}
@@ -392,3 +395,18 @@ def test_a_recipe_that_only_judges_leaves_no_samples(tmp_path, monkeypatch):
 def test_a_recipe_that_only_judges_refuses_to_make_music():
     with pytest.raises(PipelineError, match="roll_classifier: a roll_classifier judges music"):
         generate.sample(Settings(), "roll_classifier", Request(num=1))
+
+
+def test_a_sound_is_written_with_its_picture_and_without_midi(tmp_path):
+    tone = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)
+    made = Example("k", audio=0.5 * tone, sample_rate=16_000, attributes={"caption": "reed 50 %"})
+    source = Example("s", audio=0.3 * tone, sample_rate=16_000)
+    (title,) = pieces.write("m", [{"": made, "source": source}, {"": made}], tmp_path, 1)
+    assert (title["medium"], title["genre"], title["source_genre"]) == ("sound", "reed 50 %", "")
+    first = {f"m-000{which}.{kind}" for which in ("", "-source") for kind in ("wav", "png")}
+    assert {path.name for path in tmp_path.iterdir()} == {*first, "m-001.wav"}
+    read, rate = soundfile.read(tmp_path / "m-000.wav")
+    assert rate == 16_000
+    np.testing.assert_allclose(read, 0.5 * tone, atol=1e-4)
+    with Image.open(tmp_path / "m-000.png") as picture:
+        assert len(set(picture.convert("RGB").getdata())) > 100
