@@ -6,6 +6,7 @@ For a person: python -m pipeline.transfer --notes a.wav --sound b.wav --method m
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def method(settings: params.Params, name: str) -> Callable[[Request], np.ndarray
     apply_model = recipe.transfer
     model, own = weights.trained(settings, block.model), settings.recipe_params(block.model)
     codec_options = settings.codec_options(settings.model(block.model).corpus).model_dump()
+    # Each length of a note or a song is compiled for itself, which TensorFlow warns of.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
     def transferred(request: Request) -> np.ndarray:
         if request.sample_rate != codec_options["sample_rate"]:
