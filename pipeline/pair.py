@@ -25,7 +25,7 @@ _VELOCITIES = (64, 112)
 
 @dataclass(frozen=True)
 class Score:
-    """What is played: a passage of a held-out piece.
+    """What is played: a passage of a piece.
 
     Attributes:
       notes: in seconds, their programs not yet said.
@@ -86,25 +86,30 @@ _TITLES = {
 def _scores(
     settings: params.Params, shards: Shards, options: params.Pairs, rng: np.random.Generator
 ) -> Iterator[Score]:
-    """A passage a held-out piece, in the corpus's order: two of one voice, then two of two."""
+    """A passage a piece, those of the test split first: two of one voice, then two of two."""
     codec = registry.codec(settings.corpus(shards.corpus).codec)
     codec_options = settings.codec_options(shards.corpus)
     found = 0
-    for path in shards.files("test"):
-        for data in tfrecord.read_records(Path(path)):
-            record = tfrecord.parse_example(data, shards.features)
-            voices = _voices(codec.decode(record, codec_options).note_sequence)
-            num_voices = 1 + found // 2 % 2
-            qpm = float(rng.integers(options.min_qpm, options.max_qpm + 1))
-            if len(voices) < num_voices:
-                continue
-            played = [voices[0], voices[-1]][:num_voices]
-            notes = _passage(played, qpm, options)
-            if notes:
-                loudness = rng.integers(*_VELOCITIES, len(notes)).tolist()
-                notes = [n._replace(velocity=v) for n, v in zip(notes, loudness, strict=True)]
-                yield Score(tuple(notes), qpm, str(np.asarray(record["key"]).astype(str)))
-                found += 1
+    for record in _records(shards):
+        voices = _voices(codec.decode(record, codec_options).note_sequence)
+        num_voices = 1 + found // 2 % 2
+        qpm = float(rng.integers(options.min_qpm, options.max_qpm + 1))
+        if len(voices) < num_voices:
+            continue
+        notes = _passage([voices[0], voices[-1]][:num_voices], qpm, options)
+        if notes:
+            loudness = rng.integers(*_VELOCITIES, len(notes)).tolist()
+            notes = [n._replace(velocity=v) for n, v in zip(notes, loudness, strict=True)]
+            yield Score(tuple(notes), qpm, str(np.asarray(record["key"]).astype(str)))
+            found += 1
+
+
+def _records(shards: Shards) -> Iterator[dict[str, Any]]:
+    """Of all splits: what transfers has learned from no score."""
+    for split in ("test", "validation", "train"):
+        for path in shards.files(split) if split in shards.shard_lengths else ():
+            for data in tfrecord.read_records(Path(path)):
+                yield tfrecord.parse_example(data, shards.features)
 
 
 def _voices(note_sequence: Any) -> list[list[Note]]:
@@ -147,8 +152,8 @@ def _enough(found: Iterator[Score], shards: Shards, options: params.Pairs) -> li
     scores = list(islice(found, options.num))
     if len(scores) < options.num:
         raise PipelineError(
-            f"params.yaml: pairs.num={options.num}: the test split of {shards.corpus} has "
-            f"{len(scores)} pieces with such a passage. Ask for fewer, or lower pairs.min_notes."
+            f"params.yaml: pairs.num={options.num}: {shards.corpus} has {len(scores)} pieces with "
+            "such a passage. Ask for fewer, or lower pairs.min_notes."
         )
     return scores
 

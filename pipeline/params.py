@@ -112,7 +112,9 @@ class Evaluate(Options):
 class PairsBlock(ProfiledBlock):
     """pairs: songs whose transfer is known."""
 
-    corpus: str = Field(description="whose held-out pieces are played; any corpus of notes")
+    corpus: str = Field(
+        description="whose pieces are played, those of the test split first; any corpus of notes"
+    )
 
 
 class Pairs(Options):
