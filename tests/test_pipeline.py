@@ -21,7 +21,10 @@ from tests.scratch import commit, environment, repro, run
 
 MODELS = scratch.one_model_a_recipe()
 MODEL = MODELS[0]
-CORPORA = list(yaml.safe_load((ROOT / "params.yaml").read_text())["corpora"])
+CORPORA, TRANSFERS = (
+    list(yaml.safe_load((ROOT / "params.yaml").read_text())[block])
+    for block in ("corpora", "transfers")
+)
 
 
 def _num_runs(folder):
@@ -63,7 +66,7 @@ def test_two_clones_agree_to_the_byte(clones):
 def test_nothing_is_stale_and_a_second_run_does_nothing(clone):
     run(clone, "dvc", "status", "-q")
     before = _num_runs(clone)
-    assert before == len(MODELS)
+    assert before == len(MODELS) + len(TRANSFERS) + 1  # the truth beside the methods
     assert repro(clone) == set()
     assert _num_runs(clone) == before
 
