@@ -83,17 +83,20 @@ def naive(decoder: Any, embedding: np.ndarray, uniforms: np.ndarray) -> np.ndarr
       embedding: one frame, which holds for all of the note. Shape [1, 1, embedding_size].
       uniforms: Shape [samples].
     """
+    import keras
+
     from pipeline.nn.compiled import compiled
     from pipeline.nn.wavenet._queues import draw_rows
 
     def logits_of(classes: Any, t: Any) -> Any:
-        return decoder(classes, embedding)[:, t]
+        # Not [:, t], for whose place XLA would compile anew.
+        return keras.ops.take(decoder(classes, embedding), t, axis=1)
 
     whole = compiled(logits_of)
     drawn = np.zeros((1, len(uniforms)), np.int32)
     for t in range(len(uniforms)):
         length = next(n for n in NAIVE_LENGTHS if n > t)
-        logits = np.asarray(whole(drawn[:, :length], np.int32(t)))
+        logits = np.asarray(whole(drawn[:, :length], np.array(t, np.int32)))
         drawn[:, t] = draw_rows(logits, uniforms[t : t + 1], np.float32(1))
     return drawn[0]
 
