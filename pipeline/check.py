@@ -60,6 +60,7 @@ def _mistakes(settings: params.Params) -> Iterator[str]:
     if names:  # what is under them cannot be checked
         return
     yield from _judge_mistakes(settings)
+    yield from _read_mistakes(settings)
     yield from _transfer_mistakes(settings)
     said = set()
     for profile in ("full", "demo", "smoke"):  # a mistake in `full` shows in the others again
@@ -116,10 +117,36 @@ def _judge_mistakes(settings: params.Params) -> Iterator[str]:
         place = f"params.yaml: models.{name}.judge={model.judge}"
         if model.judge == name:
             continue
-        if registry.recipe(judge.recipe).classify is None:
-            yield f"{place}: a {judge.recipe} classifies nothing. Name a classifier."
+        recipe = registry.recipe(judge.recipe)
+        if recipe.classify is None and "picture" not in recipe.encoded_fields:
+            yield (
+                f"{place}: a {judge.recipe} judges nothing. Name a classifier, or for covers a "
+                "network of pictures."
+            )
         elif judge.corpus != model.corpus:
             yield f"{place}: it knows {judge.corpus}, not {model.corpus}. Name one of that corpus."
+
+
+def _read_mistakes(settings: params.Params) -> Iterator[str]:
+    """What DVC watches must be what the model reads."""
+    for name, model in settings.models.items():
+        place = f"params.yaml: models.{name}.reads={model.reads}"
+        own = f"data/shards/{model.corpus}/corpus.json"
+        parts = model.reads.split("/")
+        condition = model.full.get("condition")
+        if condition is not None:
+            encoder = settings.models.get(condition)
+            if encoder is None or registry.recipe(encoder.recipe).encode is None:
+                yield f"params.yaml: models.{name}.full.condition={condition} is no encoder."
+            elif model.reads != f"data/samples/{condition}":
+                yield f"{place}: write data/samples/{condition}, whose vectors it is told."
+        elif registry.recipe(model.recipe).encode is not None and model.reads != own:
+            if len(parts) != 3 or parts[:2] != ["data", "shards"] or parts[2] == model.corpus:
+                yield f"{place}: write {own}, or data/shards/<the corpus that it encodes>."
+            else:
+                yield from _unknown(f"models.{name}.reads", parts[2], settings.corpora)
+        elif model.reads != own:
+            yield f"{place}: it reads nothing but its corpus. Write {own}."
 
 
 def _transfer_mistakes(settings: params.Params) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files, params, paths, registry, weights
+from pipeline import files, params, registry, weights
 from pipeline.codecs.base import Record
 from pipeline.metrics import classification
 from pipeline.models.base import Classify, Labelled, Measure, Recipe, Shards
@@ -129,7 +129,7 @@ def judged(
     if recipe.judged is None or by == name:
         write_verdicts(verdicts, None, np.zeros((0, 0)))
         return {}
-    judges_shards = Shards.open(paths.shards(settings.model(by).corpus))
+    judges_shards = weights.shards_of(settings, by)
     classify = judge(settings, by, judges_shards)
     write_verdicts(verdicts, judges_shards, classify(samples))
     return recipe.judged(samples, classify, shards, settings.recipe_params(name), settings.seed)

@@ -46,10 +46,12 @@ ONLY_SAMPLING = frozenset(
     )
 )
 
-# Recipes that name nothing but parts which are watched by themselves: where one is the judge of
-# another model's samples, its module cannot change a verdict unless its weights change, too.
+# Recipes that name nothing but parts which are watched by themselves, and one that leaves to such a
+# part what it makes of a picture: where one is the judge of another model's samples, its module
+# cannot change a verdict unless its weights change, too.
 ONLY_DECLARING = frozenset(
-    f"pipeline/models/{module}.py" for module in ("mel_classifier", "roll_classifier")
+    f"pipeline/models/{module}.py"
+    for module in ("mel_classifier", "picture_contrastive", "roll_classifier")
 )
 
 

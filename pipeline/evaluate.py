@@ -13,6 +13,7 @@ import numpy as np
 from pipeline import (
     classification,
     console,
+    cover_comparison,
     files,
     musical_comparison,
     params,
@@ -20,6 +21,7 @@ from pipeline import (
     reconstruction,
     registry,
     samples,
+    track_probing,
     tracking,
     weights,
 )
@@ -31,7 +33,7 @@ from pipeline.models.base import Likelihood, Measure, Recipe, Shards
 def main(name: str) -> None:
     settings = params.load()
     block = settings.model(name)
-    recipe, shards = registry.recipe(block.recipe), Shards.open(paths.shards(block.corpus))
+    recipe, shards = registry.recipe(block.recipe), weights.shards_of(settings, name)
     out = paths.report("evaluate", name)
     metrics: dict[str, Any] = {"source": _source(shards), "profile": settings.profile}
     if recipe.likelihood:
@@ -47,9 +49,13 @@ def main(name: str) -> None:
     if recipe.measures:
         model, options = weights.trained(settings, name), settings.recipe_params(name)
         metrics |= _ratios(settings, recipe.measures(model, shards, "test", options, settings.seed))
+    if recipe.encode and "picture" not in recipe.encoded_fields:
+        metrics |= _ratios(settings, track_probing.measures(settings, name))
     if recipe.reconstruct:
         metrics |= _ratios(settings, reconstruction.measures(settings, name, recipe, shards))
     generated = samples.load(paths.samples(name))
+    if recipe.generate and musical_comparison.codec_of(settings, shards)[0].medium == "picture":
+        metrics |= _ratios(settings, cover_comparison.measures(settings, name, shards, generated))
     judged = (settings, name, recipe, shards, generated, out / "plots" / "verdicts.csv")
     metrics |= _ratios(settings, classification.judged(*judged))
     if recipe.generate:

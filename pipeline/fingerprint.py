@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline import closure, files, params, paths
+from pipeline.models.base import Vectors
 
 
 def of_training(settings: params.Params, name: str) -> str:
@@ -19,6 +20,7 @@ def of_training(settings: params.Params, name: str) -> str:
         "seed": settings.seed,
         "params": settings.recipe_params(name).model_dump(mode="json"),
         "data": corpus_digest(settings.model(name).corpus),
+        "reads": _beside(settings.model(name).reads),
         "code": code_digests(settings, name),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -36,6 +38,14 @@ def corpus_digest(corpus: str) -> str:
     """The hash under which DVC versions the shards; without DVC, that of their description."""
     recorded = locked_outs().get(f"data/shards/{corpus}")
     return recorded or files.sha256_file(paths.shards(corpus) / "corpus.json")
+
+
+def _beside(reads: str) -> str:
+    """The hash of what a model reads beside its corpus; "" where that is in the corpus itself."""
+    if recorded := locked_outs().get(reads):
+        return recorded
+    vectors = paths.ROOT / reads / Vectors.FILE
+    return files.sha256_file(vectors) if vectors.is_file() else ""
 
 
 def code_digests(settings: params.Params, name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Stage and command: a trained model -> data/samples/<model>: MIDI, WAV and piano rolls.
+"""Stage and command: a trained model -> data/samples/<model>: MIDI, WAV, pictures, or vectors.
 
 For a person: python -m pipeline.generate melody_attention --primer tune.mid --temperature 0.9
 --num 4 --out somewhere/
@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline import (
     console,
+    encoding,
     files,
     given_music,
     params,
@@ -24,7 +25,7 @@ from pipeline import (
 )
 from pipeline.codecs.base import Record
 from pipeline.errors import PipelineError
-from pipeline.models.base import Recipe, Request, Shards
+from pipeline.models.base import Recipe, Request
 
 
 def main(name: str) -> None:
@@ -33,7 +34,7 @@ def main(name: str) -> None:
     options = settings.generate_options()
     recipe = registry.recipe(settings.model(name).recipe)
     if recipe.generate is None:
-        _leave_nothing(name)
+        _leave_vectors(settings, name, recipe)
         return
     heeded = {field: getattr(options, field) for field in _SAMPLING if field in recipe.accepts}
     request = Request(
@@ -62,18 +63,21 @@ def main(name: str) -> None:
         )
 
 
-def _leave_nothing(name: str) -> None:
-    """What a recipe that only judges has for samples: DVC wants its out all the same."""
+def _leave_vectors(settings: params.Params, name: str, recipe: Recipe) -> None:
+    """What an encoder has for samples; one that only judges has none: DVC wants the out anyway."""
     with files.atomic_directory(paths.samples(name)) as out:
         samples.save([], out)
-        files.write_json(out / "samples.json", {"model": name, "num": 0, "rendered": []})
+        about: dict[str, Any] = {"model": name, "num": 0, "rendered": []}
+        if recipe.encode:
+            about |= encoding.write_vectors(settings, name, out)
+        files.write_json(out / "samples.json", about)
 
 
 def _sources(settings: params.Params, name: str, recipe: Recipe, num: int) -> tuple[Record, ...]:
     """Held-out records, for recipes that make others of them."""
     if recipe.sources is None:
         return ()
-    shards = Shards.open(paths.shards(settings.model(name).corpus))
+    shards = weights.shards_of(settings, name)
     return tuple(recipe.sources(shards, "test", settings.recipe_params(name), num))
 
 
@@ -125,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.generate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Generates music with a trained model.",
+        description="Generates music, or covers for it, with a trained model.",
         epilog="Without --out it is the DVC stage: it replaces data/samples/<model> by what\n"
         "`generate` in params.yaml asks for, and takes no other option.\n\n"
         "examples:\n"
@@ -139,7 +143,8 @@ def _parser() -> argparse.ArgumentParser:
         "      --out tunes/\n"
         "  python -m pipeline.generate gan_convolutional --genre Jazz --out phrases/\n"
         "  python -m pipeline.generate cyclegan_rock_jazz --transfer song.mid --genre Jazz \\\n"
-        "      --out songs/",
+        "      --out songs/\n"
+        "  python -m pipeline.generate cover_stylegan --audio track.mp3 --num 8 --out covers/",
     )
     parser.add_argument("model", help="a key of `models` in params.yaml, already trained")
     parser.add_argument("--out", type=Path, help="directory for NAME-000.mid, .wav and .png, ...")
@@ -157,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="the genre to play in (default: each in turn)")  # fmt: skip
     parser.add_argument("--transfer", type=Path, metavar="MIDI",
                         help="a MIDI file to be played in --genre, as a whole")  # fmt: skip
+    parser.add_argument("--audio", type=Path, metavar="FILE",
+                        help="a track (WAV, FLAC, MP3, OGG) to draw album covers for")  # fmt: skip
     parser.add_argument("--num", type=_number(int, 1), default=4, help="how many (default: 4)")
     parser.add_argument("--num-steps", type=_number(int, 1), help="length of each with its primer: "
                         "sixteenths of a melody, events of a performance (default: as in "
@@ -209,7 +216,7 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
         endpoints=tuple(events(text, "--interpolate") for text in arguments.interpolate),
         attributes=dict(arguments.attribute),
         genre=arguments.genre,
-        sources=_transferred(settings, arguments),
+        sources=_given(settings, arguments),
         temperature=arguments.temperature,
         top_k=arguments.top_k,
         top_p=arguments.top_p,
@@ -218,15 +225,23 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
     )
 
 
-def _transferred(settings: params.Params, arguments: argparse.Namespace) -> tuple[Record, ...]:
-    if arguments.transfer is None:
-        recipe = registry.recipe(settings.model(arguments.model).recipe)
-        if "sources" not in recipe.accepts:
-            return ()
-        if pieces.codec_of(settings, arguments.model)[0].passages is None:  # it cannot be a file
-            return _sources(settings, arguments.model, recipe, arguments.num)
-        raise PipelineError(f"{arguments.model} makes music of music: give --transfer MIDI.")
-    return given_music.passages(settings, arguments.model, arguments.transfer)
+def _given(settings: params.Params, arguments: argparse.Namespace) -> tuple[Record, ...]:
+    """What samples are made from: a track, a piece of music, held-out records, or nothing."""
+    name, recipe_params = arguments.model, settings.recipe_params(arguments.model)
+    if arguments.audio:
+        return (given_music.track(settings, name, arguments.audio),)
+    if arguments.transfer:
+        return given_music.passages(settings, name, arguments.transfer)
+    recipe = registry.recipe(settings.model(name).recipe)
+    if "sources" not in recipe.accepts:
+        return ()
+    if hasattr(recipe_params, "condition"):
+        if recipe_params.condition:
+            raise PipelineError(f"{name} draws covers for a track: give --audio FILE.")
+        return ()
+    if pieces.codec_of(settings, name)[0].passages is None:  # it cannot be a file
+        return _sources(settings, name, recipe, arguments.num)
+    raise PipelineError(f"{name} makes music of music: give --transfer MIDI.")
 
 
 def _command() -> None:
@@ -245,7 +260,8 @@ def _command() -> None:
         made = [pieces.joined(made)]
     arguments.out.mkdir(parents=True, exist_ok=True)
     pieces.write(arguments.model, made, arguments.out, len(made))
-    print(f"{len(made)} tunes are in {arguments.out}/ as .mid, .wav and .png.")
+    suffixes = sorted({path.suffix for path in arguments.out.glob(f"{arguments.model}-*")})
+    print(f"{len(made)} samples are in {arguments.out}/ as {', '.join(suffixes)}.")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import params
+import numpy as np
+
+from pipeline import encoding, params, registry
 from pipeline.codecs.base import Record
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
@@ -65,6 +67,47 @@ def passages(settings: params.Params, name: str, path: Path) -> tuple[Record, ..
         raise PipelineError(f"--transfer={path}: {error.strerror}. Give a MIDI file.") from None
     except Rejected as problem:
         raise PipelineError(f"--transfer={path}: {problem}. Give another MIDI file.") from None
+
+
+def track(settings: params.Params, name: str, path: Path) -> Record:
+    """A sound file as what a model that draws for tracks is told of it.
+
+    Args:
+      settings: params.yaml.
+      name: of the model; its `reads` names the encoder.
+      path: WAV, FLAC, MP3 or OGG; what the corpus's codec cuts off is not heard.
+
+    Returns:
+      The field vector, float32 [size], and the key.
+
+    Raises:
+      PipelineError: the model draws for no tracks, the encoder does not hear, or the file is none
+        that can be used.
+    """
+    from pipeline.readers import audio
+
+    condition = getattr(settings.recipe_params(name), "condition", None)
+    if condition is None:
+        raise PipelineError(f"--audio={path}: {name} is told nothing of a track. Leave it out.")
+    corpus = encoding.encoded_corpus(settings, condition)
+    codec, options = registry.codec(settings.corpus(corpus).codec), settings.codec_options(corpus)
+    fields = registry.recipe(settings.model(condition).recipe).encoded_fields
+    try:
+        waveform, sample_rate = audio.read(path.read_bytes())
+        example = Example(path.stem, audio=waveform, sample_rate=sample_rate)
+        heard = codec.passages(example, options)[0] if codec.passages else {}
+    except OSError as error:
+        raise PipelineError(f"--audio={path}: {error.strerror}. Give a sound file.") from None
+    except Rejected as problem:
+        raise PipelineError(f"--audio={path}: {problem}. Give another sound file.") from None
+    if unheard := [field for field in fields if field not in heard]:
+        raise PipelineError(
+            f"--audio={path}: {name} draws for {condition}, which is made of {', '.join(unheard)}, "
+            "and these are not in a sound file. Use a model whose condition is heard."
+        )
+    encode = encoding.encoder(settings, condition)
+    vector = encode({field: np.asarray(heard[field])[None] for field in fields})[0]
+    return {"key": path.stem, "vector": vector}
 
 
 def _pitches(text: str) -> list[int]:

@@ -77,7 +77,7 @@ def _sets(
         "held_out": _references(settings, name, recipe, shards, "test"),
         "training": _references(settings, name, recipe, shards, "train"),
     }
-    if codec.medium == "audio":  # 80 GB of NSynth; of notes, all are searched for copies
+    if codec.medium != "note_sequence":  # 80 GB of NSynth; of notes, all are searched for copies
         most = settings.evaluate_options().num_references
         found |= {which: islice(found[which], most) for which in _REFERENCES[1:]}
     own = settings.recipe_params(name)

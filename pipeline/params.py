@@ -74,6 +74,11 @@ class ModelBlock(ProfiledBlock):
     recipe: str
     nn: str = Field(description="the module of pipeline/nn that the recipe is built of")
     corpus: str
+    reads: str = Field(
+        description="what it reads beside the corpus; DVC watches it: vectors of an encoder "
+        "(data/samples/<model>), of an encoder the corpus that it encodes, if it is another than "
+        "its own (data/shards/<corpus>); else data/shards/<its corpus>/corpus.json"
+    )
     metrics: str = Field(description="the module of pipeline/metrics that measures its samples")
     judge: str = Field(
         description="the classifier of models that says which class its samples are of; the "
@@ -140,6 +145,38 @@ class Pairs(Options):
         return self
 
 
+class MapsBlock(ProfiledBlock):
+    """maps: what stands on the maps of covers and tracks."""
+
+    corpus: str = Field(description="of covers with their tracks")
+    picture_network: str = Field(
+        description="a key of `models` that encodes pictures: covers lie by what it sees"
+    )
+    encoders: tuple[str, ...] = Field(
+        description="keys of `models` that encode the corpus's tracks; each has a map"
+    )
+    gan: str = Field(
+        description="a key of `models`, told of the track, whose covers stand among the real ones"
+    )
+
+
+class Maps(Options):
+    """Effective values of maps."""
+
+    perplexity: float = Field(gt=1, le=500, description="about as many neighbours count")
+    num_iterations: int = Field(ge=10, le=10_000, description="of the descent")
+    early_exaggeration_iterations: int = Field(
+        ge=10, le=10_000, description="before these, in which what is alike is drawn together more"
+    )
+    num_covers: int = Field(
+        ge=8, le=5000, description="most real covers, one an album; all are loaded with the report"
+    )
+    num_generated: int = Field(ge=1, le=2000, description="most covers of the gan")
+    num_thumbnails: int = Field(
+        ge=0, le=1000, description="most covers in a picture of a map; the others are dots"
+    )
+
+
 class TransferBlock(ProfiledBlock):
     """transfers.<name>: a method of style transfer."""
 
@@ -171,6 +208,7 @@ class Params(Options):
     evaluate: ProfiledBlock
     pairs: PairsBlock
     transfers: dict[str, TransferBlock]
+    maps: MapsBlock
     mlflow: Mlflow
 
     def dataset(self, name: str) -> DatasetBlock:
@@ -213,6 +251,9 @@ class Params(Options):
 
     def pair_options(self) -> Pairs:
         return self._effective(self.pairs, Pairs, "pairs")
+
+    def map_options(self) -> Maps:
+        return self._effective(self.maps, Maps, "maps")
 
     def transfer(self, name: str) -> TransferBlock:
         return _item(self.transfers, name, "transfers")

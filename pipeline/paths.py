@@ -19,6 +19,7 @@ MODELS = ROOT / "data" / "models"
 SAMPLES = ROOT / "data" / "samples"
 PAIRS = ROOT / "data" / "pairs"
 TRANSFERS = ROOT / "data" / "transfers"
+MAPS = ROOT / "data" / "maps"
 REPORTS = ROOT / "reports"
 
 

@@ -45,23 +45,24 @@ def write(name: str, made: list[Piece], out: Path, num_rendered: int) -> list[di
         "-source".
       made: pieces.
       out: the directory.
-      num_rendered: how many get a WAV and a picture.
+      num_rendered: how many get a WAV and a picture; of pictures only these are written, as the
+        grid of all stands in records.npz.
 
     Returns:
       Of each rendered one its stem and genre (of a sound, what is mixed in it), source_stem and
-      source_genre; "" where there is none; and its medium, notes or sound.
+      source_genre; "" where there is none; and its medium, notes, sound or picture.
     """
     titles = []
     for index, piece in enumerate(console.progress(made, "writing", len(made))):
         title = dict.fromkeys(("stem", "genre", "source_stem", "source_genre"), "")
-        title["medium"] = "notes" if piece[""].audio is None else "sound"
+        title["medium"] = _medium(piece[""])
         for which, example in piece.items():
             stem = f"{name}-{index:03d}{'-source' if which else ''}"
             genre = example.attributes.get("genre") or example.attributes.get("caption", "")
             title |= {f"{which}_stem".lstrip("_"): stem, f"{which}_genre".lstrip("_"): genre}
             of = f"source of sample {index}" if which else f"sample {index}"
             label = f"{name}, {of}{': ' if genre else ''}{genre}"
-            write_files = _write_notes if example.audio is None else _write_sound
+            write_files = _WRITE[_medium(example)]
             write_files(out / stem, example, label if index < num_rendered else None)
         titles.append(title)
     return titles[:num_rendered]
@@ -88,6 +89,25 @@ def _write_notes(path: Path, example: Example, label: str | None) -> None:
         wav = path.with_name(f"{path.name}.wav")
         sound_files.write_wav(wav, render.waveform(note_sequence), render.SAMPLE_RATE_HZ)
         render.write_piano_roll(path.with_name(f"{path.name}.png"), note_sequence, label)
+
+
+def _write_picture(path: Path, example: Example, label: str | None) -> None:
+    """With a label PNG."""
+    from PIL import Image
+
+    assert example.picture is not None
+    if label is not None:
+        with files.atomic_open(path.with_name(f"{path.name}.png")) as file:
+            Image.fromarray(example.picture).save(file, "PNG")
+
+
+def _medium(example: Example) -> str:
+    if example.picture is not None:
+        return "picture"
+    return "notes" if example.audio is None else "sound"
+
+
+_WRITE = {"notes": _write_notes, "sound": _write_sound, "picture": _write_picture}
 
 
 def codec_of(settings: params.Params, name: str) -> tuple[Any, Any]:

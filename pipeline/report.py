@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import itertools
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,10 @@ from pipeline import (
     markdown,
     params,
     paths,
+    report_cover_tables,
+    report_covers,
     report_genre,
+    report_maps,
     report_results,
     report_transfers,
     sound_files,
@@ -39,7 +43,8 @@ DAG: dict[str, tuple[tuple[str, ...], str]] = {
     "pair": (("shard",), ""),
     "transfer": (("pair", "train"), "transfers"),
     "compare": (("transfer",), ""),
-    "report": (("describe", "evaluate", "compare"), ""),
+    "map": (("generate",), ""),
+    "report": (("describe", "evaluate", "compare", "map"), ""),
 }
 
 
@@ -56,11 +61,15 @@ def main() -> None:
         margins=_margins(models),
         splits=SPLITS,
         dag=_dag(settings),
+        maps=report_maps.maps(paths.MAPS),
         **_transfers(settings),
     )
     with files.atomic_directory(paths.REPORTS / "assets") as assets:
         for model in models:
             _copy_samples(model["name"], model["samples"], assets)
+            for gallery in model["galleries"]:
+                gallery.write(assets)
+        report_maps.write_assets(paths.MAPS, assets)
         for song in itertools.chain(*_songs(settings)):
             shutil.copyfile(song.path.with_suffix(".png"), assets / f"{song.stem}.png")
             sound_files.write_mp3(assets / f"{song.stem}.mp3", song.path)
@@ -109,7 +118,7 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "block": settings.model(name),
         "train": train,
         "metrics": metrics,
-        "verdict": verdict(metrics),
+        "verdict": _verdict(settings.model(name), metrics),
         "control": control_verdict(metrics),
         "curves": _curves(name, train),
         "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
@@ -121,7 +130,14 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "legend": charts.legend([words(which) for which in values]),
         "confusion": report_genre.confusion(_rows(_input("evaluate", name, "plots/confusion.csv"))),
         "samples": _samples(name, listed["rendered"]),
+        "galleries": _galleries(settings, name, listed["rendered"]),
     }
+
+
+def _verdict(block: params.ModelBlock, metrics: Mapping[str, Any]) -> wording.Verdict:
+    if report_results.kind(metrics) == report_cover_tables.OF_COVERS:
+        return report_cover_tables.verdict_of_covers(metrics, bool(block.full.get("is_shuffled")))
+    return verdict(metrics)
 
 
 REFERENCES = ("generated", "held_out", "training")
@@ -163,8 +179,22 @@ def _measured(metrics: Mapping[str, Any], musical: Iterable[str]) -> list[str]:
 
 
 def _samples(name: str, rendered: list[dict[str, str]]) -> list[Sample]:
+    """Those that are heard; covers stand in galleries."""
     verdicts = _rows(_input("evaluate", name, "plots/verdicts.csv"))
-    return report_genre.samples(rendered, verdicts)
+    heard = [title for title in rendered if title.get("medium") != "picture"]
+    return report_genre.samples(heard, verdicts)
+
+
+def _galleries(
+    settings: params.Params, name: str, rendered: list[dict[str, str]]
+) -> list[report_covers.Gallery]:
+    if not any(title.get("medium") == "picture" for title in rendered):
+        return []
+    known = _known_covers(paths.shards(settings.model(name).corpus))
+    return report_covers.galleries(name, paths.samples(name), known, settings.seed)
+
+
+_known_covers = functools.cache(report_covers.known)  # by all models of a corpus
 
 
 def _curves(name: str, train: Mapping[str, Any]) -> str:

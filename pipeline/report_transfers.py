@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import report_cells as cells
 from pipeline.report_cells import Line
-from pipeline.report_results import Column
+from pipeline.report_columns import Column
 from pipeline.wording import Verdict, words
 
 TRUTH = "oracle"

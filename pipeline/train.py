@@ -46,7 +46,7 @@ def _train(settings: params.Params, name: str, strategy: Any, is_chief: bool) ->
 
     block = settings.model(name)
     recipe, options = registry.recipe(block.recipe), settings.recipe_params(name)
-    shards = Shards.open(paths.shards(block.corpus))
+    shards = weights.shards_of(settings, name)
     digest = fingerprint.of_training(settings, name)
     folder = paths.work("train", name) / digest
     checkpoints = Checkpoints(folder, options.patience, is_chief)

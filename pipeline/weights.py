@@ -38,9 +38,13 @@ def trained(settings: params.Params, name: str) -> keras.Model:
             f"Run `dvc repro train@{name}`, or change it back."
         )
     with hardware.prepare(settings.seed).scope():
-        model = registry.recipe(block.recipe).build(
-            options, Shards.open(paths.shards(block.corpus))
-        )
+        model = registry.recipe(block.recipe).build(options, shards_of(settings, name))
         model.optimizer = None
         model.load_weights(folder / "model.weights.h5")
     return model
+
+
+def shards_of(settings: params.Params, name: str) -> Shards:
+    """The corpus of a model, and the place of what the model reads beside it."""
+    block = settings.model(name)
+    return Shards.open(paths.shards(block.corpus), paths.ROOT / block.reads)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pipeline import wording_covers
+
 _UNITS = {"seconds": "s", "hours": "h", "hz": "Hz", "db": "dB", "semitones": "semitones"}
 
 
@@ -18,6 +20,8 @@ class Verdict(NamedTuple):
 # What it says of a model that the whole interval of a margin is above 0, below 0, or neither; a
 # model with several is judged by the first of them.
 _VERDICTS = {
+    "genre_accuracy_margin": ("tells genres", "below the majority", "does not tell genres"),
+    "view_accuracy_margin": ("beats thumbnails", "loses to thumbnails", "does not beat thumbnails"),
     "nll_margin": ("beats its baseline", "loses to its baseline", "does not beat its baseline"),
     "condition_margin": ("heard as asked", "heard below chance", "not heard above chance"),
     "reconstruction_margin": ("beats its baseline", "loses to its baseline", "does not beat it"),
@@ -130,13 +134,14 @@ MUSICAL = {
     "pitch_class_entropy": "how evenly the notes of the octave are used, in bits",
     "groove_consistency": "how much the rhythm of a bar is like that of the next; 1 is the same",
     "drum_in_pattern_rate": "share of the drum hits on eighths; a sixteenth beside counts a tenth",
-}
+} | wording_covers.PICTURES
 # Those that the report also draws, of what a model has.
 DRAWN = (
     *("pitch_range", "num_pitches_used", "scale_consistency", "pitch_class_entropy"),
     *("groove_consistency", "empty_beat_rate", "drum_in_pattern_rate", "empty_bar_rate_drums"),
     *("empty_bar_rate_bass", "num_pitch_classes_per_bar_piano", "qualified_note_rate_piano"),
     "tonal_distance_piano_bass",
+    *("brightness", "colourfulness", "hue_concentration", "edge_density"),
 )
 # Of a model and what its samples are taken for, in the order of the report.
 MEASURED = {
@@ -199,11 +204,12 @@ MEASURED = {
     "pairwise_mfcc_distance": "how much two samples differ, by their cepstra",
     "pairwise_distance": "how much two pieces differ: 0 are the same, 1 have no cell in common",
     "pairwise_distance_within_genre": "the same between pieces of one genre",
-}
+} | wording_covers.MEASURED
 # Those of them that evaluate leaves as plain numbers.
 WITHOUT_INTERVAL = (
     *("balanced_accuracy", "roc_auc", "average_precision"),
     "transfer_strength_spread",
+    *wording_covers.WITHOUT_INTERVAL,
 )
 _OF_CLASSIFIERS = {
     "accuracy": "share of the examples whose class it names",

@@ -74,8 +74,8 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         "datasets": {d: {"source": "auto", "reads": "x", **block} for d, _ in corpora.values()},
         "corpora": {c: {"dataset": d, "codec": k, **block} for c, (d, k) in corpora.items()},
         "models": {
-            m: {"recipe": "r", "nn": "n", "corpus": corpus, "metrics": "symbolic", **block}
-            | {"judge": (judges or {}).get(m, m)}
+            m: {"recipe": "r", "nn": "n", "corpus": corpus, "reads": "x", "metrics": "symbolic"}
+            | {"judge": (judges or {}).get(m, m), **block}
             for m in models
         },
         "generate": block,

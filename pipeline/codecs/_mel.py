@@ -61,17 +61,26 @@ def mel_db(audio: np.ndarray, sample_rate: int, options: MelOptions) -> np.ndarr
     Source: librosa.feature.melspectrogram and power_to_db: Hann window, centred frames, Slaney's
     mel scale and area-normalised bands.
     """
-    audio = np.asarray(audio, np.float32)
-    if sample_rate != options.sample_rate:
-        audio = _resampled(audio, sample_rate, options.sample_rate)
+    audio = heard(audio, sample_rate, options)
     # A centred transform has a frame at each multiple of the hop, both ends included; a window of
     # an odd length reaches a sample less far.
-    num_samples = (options.num_frames - 1) * options.hop_length + options.n_fft % 2
-    audio = np.pad(audio[:num_samples], (0, max(0, num_samples - len(audio))))
+    audio = np.pad(audio, (0, _num_samples(options) - len(audio)))
     power = features.mel(
         audio, options.sample_rate, options.n_fft, options.hop_length, options.num_mel_bins
     )
     return features.power_to_db(power, TOP_DB)
+
+
+def heard(audio: np.ndarray, sample_rate: int, options: MelOptions) -> np.ndarray:
+    """What of a waveform the spectrogram shows, at its sample rate. float32 [samples]."""
+    audio = np.asarray(audio, np.float32)
+    if sample_rate != options.sample_rate:
+        audio = _resampled(audio, sample_rate, options.sample_rate)
+    return audio[: _num_samples(options)]
+
+
+def _num_samples(options: MelOptions) -> int:
+    return (options.num_frames - 1) * options.hop_length + options.n_fft % 2
 
 
 def _resampled(audio: np.ndarray, own_rate: int, sample_rate: int) -> np.ndarray:

@@ -69,7 +69,9 @@ def settled_jpeg(picture: np.ndarray, quality: int, key: str) -> bytes:
 
 
 def picture_of(jpeg: Any) -> np.ndarray:
-    """Pixels of a JPEG file: uint8 RGB. Shape [height, width, 3]."""
+    """Pixels of a JPEG file, or of an array as they are: uint8 RGB. Shape [height, width, 3]."""
     from PIL import Image
 
+    if isinstance(jpeg, np.ndarray):
+        return jpeg
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))

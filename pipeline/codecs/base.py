@@ -68,7 +68,8 @@ class Codec:
       encoding: (options, its name) -> step-by-step view; None where records are not events.
       primer: (example, options, encoding name) -> the events that a continuation starts from.
       passages: (example, options) -> all of a piece as records, in order and without what only a
-        dataset knows of it, for a transfer; raises Rejected. None: there is no such view.
+        dataset knows of it, for a transfer or to be encoded; raises Rejected. None: there is no
+        such view.
       plain_encoding: the encoding whose events are the record's own.
     """
 

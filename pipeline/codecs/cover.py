@@ -1,4 +1,4 @@
-"""Album covers with their music: a JPEG, a mel spectrogram and Spotify's audio features."""
+"""Album covers with their music: a JPEG, a mel spectrogram, statistics, Spotify's features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from pipeline.codecs._mel import MelOptions, mel_of
+from pipeline.codecs import _track_statistics
+from pipeline.codecs._mel import MelOptions, heard, mel_of
 from pipeline.codecs._picture import picture_of, settled_jpeg, square
 from pipeline.codecs.base import Codec, Feature, Record
 from pipeline.errors import Rejected
@@ -40,8 +41,10 @@ def features(options: CoverOptions) -> dict[str, Feature]:
     return {
         "picture": Feature((options.size, options.size, 3), "uint8", "jpeg"),
         "mel": Feature(mel_shape, "float32", "bytes"),
+        "track_statistics": Feature((_track_statistics.SIZE,), "float32"),
         "audio_features": Feature((len(AUDIO_FEATURES),), "float32"),
         "genre": Feature((), "string"),
+        "group": Feature((), "string"),
     }
 
 
@@ -50,9 +53,10 @@ def num_classes(options: CoverOptions, name: str) -> int:
 
 
 def encode(example: Example, options: CoverOptions) -> list[dict[str, Any]]:
-    """One record; its genre is "" where the dataset gives none.
+    """One record; its genre is "" where the dataset gives none; its group is the album.
 
-    An example that was decoded has no audio, but the attribute "mel", which is then taken.
+    An example that was decoded has no audio, but the attributes "mel" and "track_statistics", which
+    are then taken.
 
     Raises:
       Rejected: no_picture, picture_too_small, jpeg_unsettled, no_audio, non_finite, silent,
@@ -61,11 +65,29 @@ def encode(example: Example, options: CoverOptions) -> list[dict[str, Any]]:
     picture = square(example.picture, options.size, example.key)
     record = {
         "picture": settled_jpeg(picture, options.quality, example.key),
-        "mel": mel_of(example, options),
+        **passages(example, options)[0],
         "audio_features": _audio_features(example),
         "genre": example.attributes.get("genre") or "",
+        "group": example.attributes.get("group") or example.key,
     }
     return [record]
+
+
+def passages(example: Example, options: CoverOptions) -> list[dict[str, Any]]:
+    """What a record holds of the sound alone, mel and track_statistics, as one record.
+
+    Raises:
+      Rejected: no_audio, non_finite, silent.
+    """
+    mel = mel_of(example, options)  # first: it says what is wrong with the sound
+    return [{"mel": mel, "track_statistics": _statistics_of(example, options)}]
+
+
+def _statistics_of(example: Example, options: CoverOptions) -> np.ndarray:
+    if example.audio is None:
+        return np.asarray(example.attributes["track_statistics"], np.float32)
+    audio = heard(example.audio, int(example.sample_rate or 0), options)
+    return _track_statistics.track_statistics(audio, options.sample_rate)
 
 
 def _audio_features(example: Example) -> np.ndarray:
@@ -82,17 +104,16 @@ def _is_number(value: Any) -> bool:
 
 
 def decode(record: Record, options: CoverOptions) -> Example:
-    """The picture; what else is given becomes attributes, as a generated record may have less."""
+    """The picture, and attributes; a record may have less, as a generated one does."""
     attributes: dict[str, Any] = {}
-    if "mel" in record:
-        attributes["mel"] = record["mel"]
+    attributes |= {name: record[name] for name in ("mel", "track_statistics") if name in record}
     if "audio_features" in record:
         values = np.asarray(record["audio_features"]).tolist()
         attributes["audio_features"] = dict(zip(AUDIO_FEATURES, values, strict=True))
-    if "genre" in record:
-        attributes["genre"] = _text(record["genre"])
+    attributes |= {name: _text(record[name]) for name in ("genre", "group") if name in record}
     key = _text(record.get("key", ""))
-    return Example(key, picture=picture_of(record["picture"]), attributes=attributes)
+    picture = picture_of(record["picture"]) if "picture" in record else None
+    return Example(key, picture=picture, attributes=attributes)
 
 
 def _text(value: Any) -> str:
@@ -114,4 +135,14 @@ def statistics(record: Record, options: CoverOptions) -> dict[str, float]:
     }
 
 
-CODEC = Codec("cover", "picture", CoverOptions, features, num_classes, encode, decode, statistics)
+CODEC = Codec(
+    "cover",
+    "picture",
+    CoverOptions,
+    features,
+    num_classes,
+    encode,
+    decode,
+    statistics,
+    passages=passages,
+)

@@ -102,7 +102,7 @@ def load(entry: Entry, members: Mapping[str, bytes]) -> Example:
         audio=waveform,
         sample_rate=sample_rate,
         picture=cover,
-        attributes=dict(entry.attributes),
+        attributes={**entry.attributes, "group": entry.group},
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
+from pipeline.metrics import frechet
 from pipeline.metrics._timbre import Sound, descriptors, summary
 from pipeline.metrics.comparison import mean_ignoring_nan
 
@@ -93,8 +94,8 @@ def memorisation(
 
     Returns:
       nearest_training_distance, the mean over sounds of the least Euclidean distance between
-      their `_timbre.summary` and a training sound's; frechet_mfcc_distance, `frechet_distance` of
-      these summaries. "<metric>_held_out" beside each.
+      their `_timbre.summary` and a training sound's; frechet_mfcc_distance, the Fréchet distance
+      of these summaries. "<metric>_held_out" beside each.
 
     Raises:
       PipelineError: if the sounds are not of one sample rate.
@@ -106,36 +107,8 @@ def memorisation(
     for suffix, sounds in {"": generated, "_held_out": held_out}.items():
         own = _summaries(sounds)
         found[f"nearest_training_distance{suffix}"] = _nearest_distance(own, known)
-        found[f"frechet_mfcc_distance{suffix}"] = frechet_distance(own[:num], known)
+        found[f"frechet_mfcc_distance{suffix}"] = frechet.frechet_distance(own[:num], known)
     return found
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared 2-Wasserstein distance of the normal distributions fitted to two sets of vectors.
-
-    Of MFCC summaries it is not comparable with published Fréchet audio distances, which are of
-    embeddings by networks such as VGGish.
-
-    Args:
-      a: Shape [vectors, dimensions].
-      b: as `a`, of any number of vectors.
-
-    Returns:
-      0 or more, in the vectors' unit squared; NaN with fewer than two vectors in a set.
-
-    Source: Dowson and Landau 1982, "The Fréchet distance between multivariate normal
-    distributions", equation 4; Kilgour et al. 2019, "Fréchet audio distance", section 3.
-    """
-    if min(len(a), len(b)) < 2:
-        return float("nan")
-    root_a = _root(np.atleast_2d(np.cov(a, rowvar=False)))
-    covariance_b = np.atleast_2d(np.cov(b, rowvar=False))
-    # The trace of the root of a product is that of this symmetric matrix, which is never complex.
-    eigenvalues = np.linalg.eigvalsh(root_a @ covariance_b @ root_a)
-    between = np.sqrt(np.maximum(0, eigenvalues)).sum()
-    means = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
-    total = means + np.trace(root_a @ root_a) + np.trace(covariance_b) - 2 * between
-    return float(max(0.0, total))
 
 
 def _check_rates(sounds: Sequence[Sound]) -> None:
@@ -163,10 +136,3 @@ def _nearest_distance(own: np.ndarray, known: np.ndarray) -> float:
 def _pairwise_distance(vectors: np.ndarray) -> float:
     rows = [np.linalg.norm(vectors[i + 1 :] - vectors[i], axis=1) for i in range(len(vectors))]
     return float(mean_ignoring_nan(np.concatenate([np.zeros(0), *rows])))
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    """The square root of a symmetric matrix without negative eigenvalues but for rounding."""
-    values, vectors = np.linalg.eigh(covariance)
-    root: np.ndarray = (vectors * np.sqrt(np.maximum(0, values))) @ vectors.T
-    return root

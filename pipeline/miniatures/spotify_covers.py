@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,14 +84,23 @@ def build(out: Path, options: Any, seed: int) -> None:
       seed: draws everything.
     """
     members = {f"{_TOP}/README.txt": f"{NOTICE}\n".encode()}
-    for number, album in enumerate(_albums(options.miniature_size, seed)):
-        tracks = [_track(album, t, [seed, 1, number, i]) for i, t in enumerate(album.track_ids)]
-        parameters = picture_parameters(tracks[0].features, album.genre)
-        jpeg = _jpeg(drawn(parameters, [seed, 2, number]), album.fault)
-        information = _album_information(album, _id(np.random.default_rng([seed, 3, number])))
-        for track in tracks:
-            members.update(_members(track, album, information, jpeg))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # filters and MP3s are made outside the GIL
+        numbered = enumerate(_albums(options.miniature_size, seed))
+        for of_album in pool.map(lambda pair: _members_of(pair[0], pair[1], seed), numbered):
+            members.update(of_album)
     _archives.write_zip(out / ARCHIVE, members, compress=False)  # JPEG and MP3 are packed
+
+
+def _members_of(number: int, album: _Album, seed: int) -> dict[str, bytes]:
+    """The files of an album's tracks."""
+    tracks = [_track(album, t, [seed, 1, number, i]) for i, t in enumerate(album.track_ids)]
+    parameters = picture_parameters(tracks[0].features, album.genre)
+    jpeg = _jpeg(drawn(parameters, [seed, 2, number]), album.fault)
+    information = _album_information(album, _id(np.random.default_rng([seed, 3, number])))
+    found: dict[str, bytes] = {}
+    for track in tracks:
+        found |= _members(track, album, information, jpeg)
+    return found
 
 
 def _albums(num_tracks: int, seed: int) -> Iterator[_Album]:

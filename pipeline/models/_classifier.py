@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +62,7 @@ class Medium:
     inputs: Callable[[Shards, Any], Any]
     targets: Callable[[Shards, Any], Any]
     is_turned: bool
+    encoded_fields: tuple[str, ...] = ()
 
 
 def recipe(name: str, medium: Medium, baselines: tuple[str, ...]) -> Recipe:
@@ -141,6 +142,8 @@ def recipe(name: str, medium: Medium, baselines: tuple[str, ...]) -> Recipe:
         classify=probabilities,
         inputs=inputs_of,
         accepts=(),
+        encode=_encode if medium.encoded_fields else None,
+        encoded_fields=medium.encoded_fields,
     )
 
 
@@ -160,6 +163,39 @@ def probabilities(model: keras.Model, params: Params, inputs: np.ndarray) -> np.
 
     logits = model.predict(inputs, batch_size=params.batch_size, verbose=0).astype(np.float64)
     return expit(logits) if params.labels == "many" else softmax(logits, axis=1)
+
+
+def _encode(
+    model: keras.Model, params: Params, shards: Shards, fields: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """What the last layer sees of spectrograms: float32 [records, twice the last block's channels].
+
+    Raises:
+      PipelineError: their bands are others than those the model was trained on.
+    """
+    mel, num_bands = fields["mel"], model.input_shape[2]
+    if mel.shape[2] != num_bands:
+        raise PipelineError(
+            f"num_mel_bins={mel.shape[2]} of corpus {shards.corpus} differs from the {num_bands} "
+            f"that {model.name} was trained on. Give both corpora the same spectrograms in "
+            "params.yaml."
+        )
+    features = _penultimate(model)
+    return features.predict(
+        relative(mel).numpy()[..., None], batch_size=params.batch_size, verbose=0
+    ).astype(np.float32)
+
+
+def _penultimate(model: keras.Model) -> keras.Model:
+    """The same layers, up to the pooled features, for any number of frames."""
+    import keras
+
+    frames = keras.Input((None, *model.input_shape[2:]))
+    outputs = {id(model.inputs[0]): frames}
+    for layer in model.layers[1:-2]:  # without dropout and logits
+        given = [outputs[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        outputs[id(layer.output)] = result = layer(given if len(given) > 1 else given[0])
+    return keras.Model(frames, result)
 
 
 def _turned(
@@ -190,16 +226,23 @@ ROLLS = Medium(
     is_turned=False,
 )
 
-_DB_RANGE = 40.0  # half of what a mel spectrogram of the codecs spans
+DB_PER_LEVEL = 40.0  # half of what a mel spectrogram of the codecs spans
 
 
-def _relative(shards: Shards, decibels: Any) -> Any:
-    """Loudness against the clip's loudest band and frame, in -1..1: a clip's gain says nothing."""
+def relative(decibels: Any) -> Any:
+    """Levels in -1..1 against the clip's loudest band and frame: a clip's gain says nothing.
+
+    Args:
+      decibels: mel spectrograms. Shape [clips, frames, bands].
+
+    Returns:
+      A float32 tensor of that shape.
+    """
     import tensorflow as tf
 
     decibels = tf.cast(decibels, tf.float32)
     loudest = tf.reduce_max(decibels, axis=(1, 2), keepdims=True)
-    return tf.maximum((decibels - loudest) / _DB_RANGE + 1, -1)[..., None]
+    return tf.maximum((decibels - loudest) / DB_PER_LEVEL + 1, -1)
 
 
 def _mel_targets(shards: Shards, labels: Any) -> Any:
@@ -212,7 +255,8 @@ MELS = Medium(
     fields=("mel", "labels"),
     names=lambda shards: tuple(shards.options["labels"]),
     shape=lambda shards: (*(n or 0 for n in shards.features["mel"].shape), 1),
-    inputs=_relative,
+    inputs=lambda shards, heard: relative(heard)[..., None],
     targets=_mel_targets,
     is_turned=True,
+    encoded_fields=("mel",),
 )

@@ -44,6 +44,8 @@ class Shards:
       num_classes: classes of each integer feature that has them.
       shard_lengths: examples in each shard, by split.
       options: of the codec, as in params.yaml.
+      reads: what the model reads beside its corpus, as models.<name>.reads says; None outside of a
+        model's own stages.
     """
 
     path: Path
@@ -52,9 +54,10 @@ class Shards:
     num_classes: dict[str, int]
     shard_lengths: dict[str, list[int]]
     options: dict[str, Any]
+    reads: Path | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Shards:
+    def open(cls, path: Path, reads: Path | None = None) -> Shards:
         corpus = read_json(path / "corpus.json")
         features = {
             name: Feature(tuple(f["shape"]), f["dtype"], f["encoding"])
@@ -62,7 +65,7 @@ class Shards:
         }
         lengths = {split: s["shard_lengths"] for split, s in corpus["splits"].items()}
         return cls(
-            path, corpus["name"], features, corpus["num_classes"], lengths, corpus["options"]
+            path, corpus["name"], features, corpus["num_classes"], lengths, corpus["options"], reads
         )
 
     def num_examples(self, split: str) -> int:
@@ -75,6 +78,38 @@ class Shards:
             str(self.path / f"{self.corpus}-{split}.tfrecord-{i:05d}-of-{count:05d}")
             for i in range(count)
         ]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What an encoder makes of each record of a corpus.
+
+    Attributes:
+      keys: of the records, by split, in file order.
+      values: float32 [records, size], by split, in the same order.
+    """
+
+    keys: dict[str, list[str]]
+    values: dict[str, np.ndarray]
+
+    FILE = "vectors.npz"
+
+    @classmethod
+    def open(cls, folder: Path) -> Vectors:
+        with np.load(folder / cls.FILE, allow_pickle=False) as arrays:
+            splits = [name.removesuffix("_keys") for name in arrays.files if name.endswith("_keys")]
+            keys = {split: arrays[f"{split}_keys"].tolist() for split in splits}
+            return cls(keys, {split: arrays[f"{split}_values"] for split in splits})
+
+    def save(self, folder: Path) -> None:
+        arrays: dict[str, Any] = {}
+        for split, keys in self.keys.items():
+            arrays[f"{split}_keys"] = np.array(keys, "U")
+            arrays[f"{split}_values"] = np.asarray(self.values[split], np.float32)
+        np.savez(folder / self.FILE, **arrays)
+
+    def by_key(self, split: str) -> dict[str, np.ndarray]:
+        return dict(zip(self.keys[split], self.values[split], strict=True))
 
 
 @dataclass(frozen=True)
@@ -208,6 +243,9 @@ class Recipe:
         for models of sound.
       transfer: (model, params, codec options as a mapping, request) -> a third song of two, as
         transfers.base has it; request.sample_rate is the codec's.
+      encode: (model, params, shards, fields of records stacked) -> a vector of each, float32
+        [records, size]; the shards are those of the records, and need not be the recipe's own.
+      encoded_fields: the fields of a record that `encode` is given.
     """
 
     name: str
@@ -238,6 +276,8 @@ class Recipe:
     ) = None
     reconstruct: Callable[[keras.Model, Any, Shards, list[Any], int], list[Record]] | None = None
     transfer: Callable[[keras.Model, Any, Mapping[str, Any], Any], np.ndarray] | None = None
+    encode: Callable[[keras.Model, Any, Shards, Mapping[str, np.ndarray]], np.ndarray] | None = None
+    encoded_fields: tuple[str, ...] = ()
 
 
 def read_records(shards: Shards, split: str, names: tuple[str, ...]) -> tf.data.Dataset:

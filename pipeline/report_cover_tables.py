@@ -1,0 +1,164 @@
+"""A part of the stage report: the tables of encoders of tracks, and of models that draw covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import report_cells as cells
+from pipeline.report_cells import Line, Model
+from pipeline.report_columns import Column, Table
+from pipeline.wording import Verdict
+
+OF_COVERS = "fid"  # the marker of models that draw
+_SIGNIFICANT = 0.05
+
+
+def verdict_of_covers(metrics: Mapping[str, Any], is_shuffled: bool) -> Verdict:
+    """Whether covers follow the music, in the order in which that can be claimed.
+
+    Args:
+      metrics: of the stage evaluate.
+      is_shuffled: whether the model was trained on conditions dealt out anew, as a control.
+    """
+    if "retrieval_margin" not in metrics:
+        return Verdict("unknown", "told nothing of the track")
+    if metrics["ceiling_p"] > _SIGNIFICANT:
+        return Verdict(
+            "unknown", "nothing can be claimed: not even real covers lead to their track"
+        )
+    low, high = (metrics[f"retrieval_margin_{end}"] for end in ("low", "high"))
+    if low is None or high is None:
+        return Verdict("unknown", "too few albums")
+    is_found = low > 0 and metrics["retrieval_p"] <= _SIGNIFICANT
+    if is_shuffled:
+        words = "control does not fail" if is_found else "control fails, as it should"
+        return Verdict("bad" if is_found else "good", words)
+    if is_found:
+        return Verdict("good", "covers lead to their track")
+    return Verdict("bad" if high < 0 else "even", "covers do not lead to their track")
+
+
+def _verdict(model: Model) -> list[Line]:
+    found = model["verdict"]
+    condition = model["block"].full.get("condition")
+    told = [Line(f"told: {condition}", "note", condition)] if condition else []
+    return [Line(found.words, found.kind), *told]
+
+
+TABLES = (
+    Table(
+        "genre_accuracy_margin",
+        "Encoders of tracks",
+        "Models that make a vector of a track. What it holds is read out of it by linear probes "
+        "that are fitted to training tracks and asked about held-out ones.",
+        (
+            Column("verdict", cells.verdict, is_number=False),
+            Column("trained on", cells.corpus, is_number=False),
+            Column(
+                "genre",
+                cells.beside("genre_accuracy", "genre_accuracy_majority", "majority"),
+                "share of the held-out tracks whose genre a logistic regression names; below it "
+                "that of always naming the most frequent one.",
+            ),
+            Column(
+                "margin",
+                cells.value("genre_accuracy_margin", sign="+"),
+                "the first minus the second; only an interval wholly above 0 counts.",
+            ),
+            Column(
+                "tempo",
+                cells.value("tempo_r2"),
+                "R2: share of the variance of the tempo, in octaves, that a ridge regression "
+                "explains; 0 for the mean, below it for worse.",
+            ),
+            Column("energy", cells.value("energy_r2"), "the same of Spotify's energy."),
+            Column(
+                "neighbours",
+                cells.beside("neighbour_agreement", "neighbour_agreement_random", "random"),
+                "share of a track's five nearest ones, its album's left out, that have its genre.",
+            ),
+        ),
+    ),
+    Table(
+        "view_accuracy_margin",
+        "Judges of pictures",
+        "Networks whose features likeness, retrieval and nearest covers are measured by. Trained "
+        "on the covers themselves: no distance here can be compared with a published FID, which is "
+        "of an Inception network's features.",
+        (
+            Column("verdict", cells.verdict, is_number=False),
+            Column("trained on", cells.corpus, is_number=False),
+            Column(
+                "views found",
+                cells.value("view_accuracy"),
+                "share of the held-out covers of which one crop is nearest to another crop of the "
+                "same cover.",
+            ),
+            Column(
+                "by colours or thumbnails",
+                cells.baselines("view_accuracy"),
+                "the same by histograms of colours and by thumbnails, the better one first.",
+            ),
+            Column(
+                "margin",
+                cells.value("view_accuracy_margin", sign="+"),
+                "over the better of these; only an interval wholly above 0 counts.",
+            ),
+        ),
+    ),
+    Table(
+        OF_COVERS,
+        "Covers for tracks",
+        "Models that draw a cover for a held-out track. A linear predictor, fitted to real "
+        "training covers, says which track a cover leads to.",
+        (
+            Column("verdict", _verdict, is_number=False),
+            Column(
+                "own track",
+                cells.value("retrieval_rank"),
+                "share of the other albums' tracks that are farther from what is read out of a "
+                "cover than its own track is; 0.5 by chance, 1 at best.",
+            ),
+            Column(
+                "shuffled",
+                cells.value("retrieval_rank_shuffled"),
+                "the same with the same covers dealt out anew among the tracks: what chance gives.",
+            ),
+            Column(
+                "p",
+                cells.plain("retrieval_p"),
+                "probability that conditions dealt out anew fit as well, of 2,000 permutations.",
+            ),
+            Column(
+                "real covers",
+                cells.beside("ceiling_rank", "ceiling_rank_from_generated", "learned of generated"),
+                "the ceiling: how well real held-out covers lead to their track, and how well if "
+                "the predictor is fitted to generated covers instead.",
+            ),
+            Column(
+                "FID",
+                cells.beside("fid", "fid_held_out", "held out"),
+                "Fréchet distance to the training covers in the judge's features, of as many "
+                "covers as are held out, beside that of these; lower is nearer.",
+            ),
+            Column(
+                "KID",
+                cells.beside("kid", "kid_held_out", "held out"),
+                "kernel distance to the training covers, which few samples do not bias.",
+            ),
+            Column(
+                "coverage",
+                cells.beside("coverage", "coverage_held_out", "held out"),
+                "share of the training covers in whose neighbourhood a generated one lies.",
+            ),
+            Column(
+                "diversity",
+                cells.beside(
+                    "diversity_within_track", "diversity_between_tracks", "between tracks"
+                ),
+                "mean distance of two covers of one track, and of two tracks.",
+            ),
+        ),
+    ),
+)
