@@ -61,6 +61,7 @@ def _mistakes(settings: params.Params) -> Iterator[str]:
         return
     yield from _judge_mistakes(settings)
     yield from _read_mistakes(settings)
+    yield from _map_mistakes(settings)
     yield from _transfer_mistakes(settings)
     said = set()
     for profile in ("full", "demo", "smoke"):  # a mistake in `full` shows in the others again
@@ -116,6 +117,9 @@ def _judge_mistakes(settings: params.Params) -> Iterator[str]:
         judge = settings.model(model.judge)
         place = f"params.yaml: models.{name}.judge={model.judge}"
         if model.judge == name:
+            draws = registry.recipe(model.recipe).generate is not None
+            if draws and _medium_of(settings, model.corpus) == "picture":
+                yield f"{place}: covers are seen by a network of pictures. Name one."
             continue
         recipe = registry.recipe(judge.recipe)
         if recipe.classify is None and "picture" not in recipe.encoded_fields:
@@ -127,19 +131,22 @@ def _judge_mistakes(settings: params.Params) -> Iterator[str]:
             yield f"{place}: it knows {judge.corpus}, not {model.corpus}. Name one of that corpus."
 
 
+def _medium_of(settings: params.Params, corpus: str) -> str:
+    return registry.codec(settings.corpus(corpus).codec).medium
+
+
 def _read_mistakes(settings: params.Params) -> Iterator[str]:
     """What DVC watches must be what the model reads."""
     for name, model in settings.models.items():
         place = f"params.yaml: models.{name}.reads={model.reads}"
         own = f"data/shards/{model.corpus}/corpus.json"
         parts = model.reads.split("/")
-        condition = model.full.get("condition")
-        if condition is not None:
-            encoder = settings.models.get(condition)
-            if encoder is None or registry.recipe(encoder.recipe).encode is None:
-                yield f"params.yaml: models.{name}.full.condition={condition} is no encoder."
-            elif model.reads != f"data/samples/{condition}":
-                yield f"{place}: write data/samples/{condition}, whose vectors it is told."
+        conditions = {
+            params.overlay(model.full, getattr(model, profile)).get("condition")
+            for profile in get_args(params.Profile)
+        }
+        if conditions != {None}:
+            yield from _condition_mistakes(settings, name, conditions)
         elif registry.recipe(model.recipe).encode is not None and model.reads != own:
             if len(parts) != 3 or parts[:2] != ["data", "shards"] or parts[2] == model.corpus:
                 yield f"{place}: write {own}, or data/shards/<the corpus that it encodes>."
@@ -147,6 +154,50 @@ def _read_mistakes(settings: params.Params) -> Iterator[str]:
                 yield from _unknown(f"models.{name}.reads", parts[2], settings.corpora)
         elif model.reads != own:
             yield f"{place}: it reads nothing but its corpus. Write {own}."
+
+
+def _condition_mistakes(
+    settings: params.Params, name: str, conditions: set[str | None]
+) -> Iterator[str]:
+    if len(conditions) > 1:
+        told = ", ".join(sorted(map(str, conditions)))
+        yield f"params.yaml: models.{name}: condition={told}. Name one for all profiles."
+        return
+    (condition,) = conditions
+    encoder = settings.models.get(str(condition))
+    if encoder is None or registry.recipe(encoder.recipe).encode is None:
+        yield f"params.yaml: models.{name}.full.condition={condition} is no encoder."
+    elif (reads := settings.models[name].reads) != f"data/samples/{condition}":
+        place = f"params.yaml: models.{name}.reads={reads}"
+        yield f"{place}: write data/samples/{condition}, whose vectors it is told."
+
+
+def _map_mistakes(settings: params.Params) -> Iterator[str]:
+    maps = settings.maps
+    yield from _unknown("maps.corpus", maps.corpus, settings.corpora)
+    named = {"picture_network": [maps.picture_network], "encoders": maps.encoders}
+    for key, names in {**named, "gan": [maps.gan]}.items():
+        for name in names:
+            if name not in settings.models:
+                yield from _unknown(f"maps.{key}", name, settings.models)
+                continue
+            model = settings.models[name]
+            recipe = registry.recipe(model.recipe)
+            sees = recipe.encode is not None and "picture" in recipe.encoded_fields
+            fits = {
+                "picture_network": sees,
+                "encoders": recipe.encode is not None and not sees,
+                "gan": recipe.generate is not None and bool(model.full.get("condition")),
+            }[key]
+            if not fits:
+                yield f"params.yaml: maps.{key}={name}: {_MAPPED[key]}."
+
+
+_MAPPED = {
+    "picture_network": "it does not encode pictures. Name a model whose recipe does",
+    "encoders": "it does not encode tracks. Leave it out",
+    "gan": "it draws no covers for tracks. Name a model with a condition",
+}
 
 
 def _transfer_mistakes(settings: params.Params) -> Iterator[str]:

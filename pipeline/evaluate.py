@@ -59,7 +59,8 @@ def main(name: str) -> None:
     judged = (settings, name, recipe, shards, generated, out / "plots" / "verdicts.csv")
     metrics |= _ratios(settings, classification.judged(*judged))
     if recipe.generate:
-        metrics |= musical_comparison.compare(settings, name, recipe, shards, generated, out)
+        held_out = [record for record in generated if str(record.get("split", "test")) == "test"]
+        metrics |= musical_comparison.compare(settings, name, recipe, shards, held_out, out)
     else:
         files.write_json(out / "plots" / "distributions.json", {})
     rounded = {key: comparison.plain(value) for key, value in metrics.items()}

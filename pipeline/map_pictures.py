@@ -198,6 +198,7 @@ def _legend(pen: ImageDraw, shown: Sequence[Entry], has_generated: bool) -> None
     rows = [(*own, False) for own in sorted(set(shown), key=lambda own: order.index(own.colour))]
     rows += [("generated (dark frame)", _GREY, True)] if has_generated else []
     for label, colour, is_diamond in rows:
+        label = " ".join(label.split())  # a stranger's name may have lines
         text = label if len(label) <= 24 else f"{label[:23]}…"
         width = round(pen.textlength(text, font)) + 50
         if x > _MARGIN and x + width > _SIDE:

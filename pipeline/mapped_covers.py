@@ -111,7 +111,7 @@ def generated_by(gan: str, most: int) -> Generated:
     Raises:
       PipelineError: it drew none.
     """
-    records = [r for r in samples.load(paths.samples(gan)) if str(r["split"]) == "test"]
+    records = [r for r in samples.load(paths.samples(gan)) if str(r.get("split")) == "test"]
     records = sorted(records, key=lambda record: int(record["latent"]))[:most]
     if not records:
         raise PipelineError(f"maps.gan={gan} drew no cover for a track of the test split.")

@@ -60,11 +60,14 @@ def codec_of(settings: params.Params, shards: Shards) -> tuple[Any, Any]:
     return registry.codec(corpus.codec), settings.codec_options(shards.corpus)
 
 
-def records(shards: Shards, split: str) -> Iterator[dict[str, Any]]:
-    """The records of a split, in file order."""
+def records(
+    shards: Shards, split: str, names: tuple[str, ...] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The records of a split, in file order; of each the fields named, or all."""
+    features = {n: f for n, f in shards.features.items() if names is None or n in names}
     for path in shards.files(split):
         for data in tfrecord.read_records(Path(path)):
-            yield tfrecord.parse_example(data, shards.features)
+            yield tfrecord.parse_example(data, features)
 
 
 def _sets(

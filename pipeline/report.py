@@ -110,6 +110,8 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
             f"reports/evaluate/{name} is of profile={metrics['profile']}, but params.yaml says "
             f"profile={settings.profile}. Run `dvc repro evaluate@{name}` first."
         )
+    block = settings.model(name)
+    given = params.overlay(block.full, getattr(block, settings.profile))
     musical = _ordered(values.get("generated", {}), wording.MUSICAL)
     told = _measured(metrics, musical)
     is_classifier = report_results.kind(metrics) in report_results.CLASSIFIERS
@@ -118,7 +120,8 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "block": settings.model(name),
         "train": train,
         "metrics": metrics,
-        "verdict": _verdict(settings.model(name), metrics),
+        "given": given,
+        "verdict": _verdict(given, metrics),
         "control": control_verdict(metrics),
         "curves": _curves(name, train),
         "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
@@ -134,9 +137,9 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
     }
 
 
-def _verdict(block: params.ModelBlock, metrics: Mapping[str, Any]) -> wording.Verdict:
+def _verdict(given: Mapping[str, Any], metrics: Mapping[str, Any]) -> wording.Verdict:
     if report_results.kind(metrics) == report_cover_tables.OF_COVERS:
-        return report_cover_tables.verdict_of_covers(metrics, bool(block.full.get("is_shuffled")))
+        return report_cover_tables.verdict_of_covers(metrics, bool(given.get("is_shuffled")))
     return verdict(metrics)
 
 

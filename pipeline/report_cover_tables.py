@@ -41,14 +41,14 @@ def verdict_of_covers(metrics: Mapping[str, Any], is_shuffled: bool) -> Verdict:
 
 def _verdict(model: Model) -> list[Line]:
     found = model["verdict"]
-    condition = model["block"].full.get("condition")
+    condition = model["given"].get("condition")
     told = [Line(f"told: {condition}", "note", condition)] if condition else []
     return [Line(found.words, found.kind), *told]
 
 
 TABLES = (
     Table(
-        "genre_accuracy_margin",
+        "tempo_r2",
         "Encoders of tracks",
         "Models that make a vector of a track. What it holds is read out of it by linear probes "
         "that are fitted to training tracks and asked about held-out ones.",
@@ -103,7 +103,8 @@ TABLES = (
             Column(
                 "margin",
                 cells.value("view_accuracy_margin", sign="+"),
-                "over the better of these; only an interval wholly above 0 counts.",
+                "over thumbnails; only an interval wholly above 0 counts. Colours alone tell all "
+                "apart where each cover has its own.",
             ),
         ),
     ),
@@ -123,7 +124,8 @@ TABLES = (
             Column(
                 "shuffled",
                 cells.value("retrieval_rank_shuffled"),
-                "the same with the same covers dealt out anew among the tracks: what chance gives.",
+                "the same of the covers drawn for all other tracks: what conditions dealt out anew "
+                "give.",
             ),
             Column(
                 "p",

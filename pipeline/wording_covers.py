@@ -17,7 +17,8 @@ PICTURES = {
 MEASURED = {
     "retrieval_rank": "share of the other albums' tracks that are farther from what is read out of "
     "a cover than its own; 0.5 by chance",
-    "retrieval_rank_shuffled": "the same with the covers dealt out anew among the tracks",
+    "retrieval_rank_shuffled": "the same of covers drawn for all other tracks: what conditions "
+    "dealt out anew give",
     "retrieval_margin": "the first minus the second; only an interval wholly above 0 shows that "
     "covers lead to their track",
     "retrieval_p": "probability that conditions dealt out anew fit as well, of 2,000 permutations",
@@ -33,7 +34,6 @@ MEASURED = {
     "fid_held_out": "the same of held-out covers, as many",
     "kid": "kernel distance to the training covers, which few samples do not bias",
     "kid_held_out": "the same of held-out covers",
-    "kid_deviation": "standard deviation of the kernel distance over subsets",
     "frechet_joint_distance": "Fréchet distance of covers together with what they were drawn for",
     "frechet_joint_distance_held_out": "the same of held-out covers with their own tracks",
     "density": "how many training covers' neighbourhoods a generated cover lies in; 1 for equals",
@@ -47,7 +47,6 @@ MEASURED = {
     "nearest_training_distance": "distance to the nearest training cover, in the judge's features",
     "nearest_training_distance_held_out": "the same of held-out covers: far below it is copying",
     "pairwise_rmse": "how unlike two covers are, in levels of 255",
-    "nearest_training_rmse": "difference from the most alike training cover, in levels of 255",
     "genre_accuracy": "share of held-out tracks whose genre a linear probe names",
     "genre_accuracy_majority": "that of naming the most frequent genre",
     "genre_accuracy_margin": "the first minus the second",
@@ -73,7 +72,7 @@ MEASURED = {
 }
 WITHOUT_INTERVAL = (
     *("retrieval_p", "retrieval_top_5_by_chance", "ceiling_p"),
-    *("fid", "fid_held_out", "kid", "kid_held_out", "kid_deviation"),
+    *("fid", "fid_held_out", "kid", "kid_held_out"),
     *("frechet_joint_distance", "frechet_joint_distance_held_out"),
     *("density", "density_held_out", "coverage", "coverage_held_out"),
     *("diversity_within_track", "diversity_between_tracks", "diversity_between_tracks_same_latent"),

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from pipeline import files, paths, samples, tfrecord
+from pipeline import files, params, paths, samples, tfrecord
+from pipeline import map as stage
 from pipeline.codecs.base import Feature
-from pipeline.models.base import write_vectors
+from pipeline.models.base import Vectors
 
 GENRES = ('<b onclick="alert(1)">Jazz</b>', "folk & blues", "")
 HUES = {GENRES[0]: (220, 30, 30), GENRES[1]: (30, 200, 60), "": (40, 60, 210)}
@@ -74,6 +75,18 @@ def build(num_albums=36):
     return records
 
 
+def build_maps(patch):
+    """Runs the stage map on what `build` left.
+
+    Args:
+      patch: a pytest.MonkeyPatch; what it changes here is for this stage alone.
+    """
+    patch.setattr(params, "load", settings)
+    seen = lambda settings, name: lambda given: mean_colour(given["picture"])  # noqa: E731
+    patch.setattr(stage.encoding, "encoder", seen)
+    stage.main()
+
+
 def records(split):
     """What `build` left of a split."""
     path = paths.shards("covers") / f"covers-{split}.tfrecord-00000-of-00001"
@@ -107,7 +120,7 @@ def _write_vectors(records, rng):
     }
     for name, values in (("ear", heard), ("eye", seen)):
         paths.samples(name).mkdir(parents=True)
-        write_vectors(paths.samples(name), keys, values)
+        Vectors(keys, values).save(paths.samples(name))
 
 
 def write_samples(name, records, rng, num_latents=3):

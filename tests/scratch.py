@@ -38,10 +38,16 @@ def clone(folder, profile="smoke", models=()):
     return folder
 
 
-def one_model_a_recipe():
-    """The first model of each recipe in params.yaml: what differs between the others is numbers."""
-    models = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
-    return list({block["recipe"]: name for name, block in reversed(models.items())}.values())[::-1]
+def models_of_each_kind():
+    """The first model of each recipe in params.yaml, and what stands on the maps.
+
+    Between the others what differs is numbers.
+    """
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    models, maps = settings["models"], settings["maps"]
+    kept = {block["recipe"]: name for name, block in reversed(models.items())}.values()
+    kept = {*kept, maps["picture_network"], maps["gan"], *maps["encoders"]}
+    return [name for name in models if name in kept]
 
 
 def _keep_models(path, models):

@@ -15,7 +15,7 @@ from pipeline import closure, params, registry
 ROOT = Path(__file__).parent.parent
 STAGES = (
     *("fetch", "shard", "describe", "train", "generate", "evaluate"),
-    *("pair", "transfer", "compare", "report"),
+    *("pair", "transfer", "compare", "map", "report"),
 )
 COMMANDS = (*STAGES, "write_shard", "check", "trace")
 PLUGINS = ("datasets", "codecs", "models", "baselines", "miniatures", "transfers")
@@ -126,6 +126,7 @@ _LOADED = {
     "pair": ["codecs.{corpus_codec}"],
     "transfer": ["transfers.{method}", "models.{recipe}", "nn.{nn}"],
     "compare": [],
+    "map": ["models.{network_recipe}", "nn.{network_nn}", "codecs.{corpus_codec}"],
     "report": [],
 }
 
@@ -145,6 +146,7 @@ def _stage_items():
         "pair": {"": settings.pairs},
         "transfer": settings.transfers,
         "compare": {"": None},
+        "map": {"": settings.maps},
         "report": {"": None},
     }
     for stage in STAGES:
@@ -157,6 +159,9 @@ def _stage_items():
                 continue
             if "corpus" in facts:
                 facts["corpus_codec"] = settings.corpora[facts["corpus"]].codec
+            if "picture_network" in facts:
+                network = settings.models[facts["picture_network"]]
+                facts |= {"network_recipe": network.recipe, "network_nn": network.nn}
             if "judge" in facts:
                 facts["judge_recipe"] = settings.models[facts["judge"]].recipe
                 facts["judge_nn"] = settings.models[facts["judge"]].nn

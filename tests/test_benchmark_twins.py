@@ -8,12 +8,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from benchmarks.twins import wgan_gp  # noqa: E402
+from benchmarks.twins import cover_gan, wgan_gp  # noqa: E402
 from benchmarks.twins.lstm import LstmLm  # noqa: E402
 from benchmarks.twins.transformer import RelativeTransformer  # noqa: E402
 from pipeline.nn.adversarial.critic import critic  # noqa: E402
 from pipeline.nn.adversarial.generators import convolutional  # noqa: E402
 from pipeline.nn.piano_roll import Geometry  # noqa: E402
+from pipeline.nn.pictures import dcgan  # noqa: E402
+from pipeline.nn.pictures.trainer import PictureGan  # noqa: E402
 from pipeline.nn.recurrent.lstm import FastLSTM  # noqa: E402
 from pipeline.nn.transformer.decoder import TransformerDecoder  # noqa: E402
 
@@ -101,3 +103,71 @@ def test_the_gans_convolutional_generator(has_convolutions, private_sizes):
     twin = wgan_gp.Generator(model, AXES, has_convolutions)
     theirs = twin(torch.from_numpy(latents), torch.from_numpy(genres).long()).detach()
     np.testing.assert_allclose(model([latents, genres]), theirs, rtol=1e-3, atol=1e-4)
+
+
+def cover_networks(channels=(6, 5, 4), latent_size=3):
+    """A generator and a discriminator of pictures of 32 pixels."""
+    return (
+        with_random_weights(dcgan.generator(channels, latent_size, 0, "none")),
+        with_random_weights(dcgan.discriminator(channels[::-1], 7, 0, "none")),
+    )
+
+
+def test_the_cover_gans_generator():
+    model, _ = cover_networks()
+    latents = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
+    theirs = cover_gan.Generator(model)(torch.from_numpy(latents)).detach().permute(0, 2, 3, 1)
+    assert theirs.std() > 0.1
+    np.testing.assert_allclose(model([latents]), theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_cover_gans_discriminator_and_what_a_penalty_takes_of_it():
+    _, model = cover_networks()
+    pictures = np.random.default_rng(5).uniform(-1, 1, (5, 32, 32, 3)).astype(np.float32)
+    given = torch.from_numpy(pictures).requires_grad_()
+    scores = cover_gan.Discriminator(model)(given.permute(0, 3, 1, 2))
+    np.testing.assert_allclose(model([pictures]), scores.detach(), rtol=1e-3, atol=1e-3)
+    (theirs,) = torch.autograd.grad(scores.sum(), given)
+    with tf.GradientTape() as tape:
+        x = tf.constant(pictures)
+        tape.watch(x)
+        own = tape.gradient(model([x]), x)
+    np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_the_cover_gans_step():
+    """Losses before each of three steps by plain descent, the same noise given to both."""
+    generator, discriminator = cover_networks()
+    model = PictureGan(
+        generator=generator,
+        discriminator=discriminator,
+        condition=None,
+        latent_size=3,
+        loss="wasserstein",
+        discriminator_optimizer=keras.optimizers.SGD(1e-4),
+        penalty=10.0,
+    )
+    model.compile(keras.optimizers.SGD(1e-4))
+    step = cover_gan.Step(
+        cover_gan.Discriminator(discriminator),
+        cover_gan.Generator(generator),
+        10.0,
+        torch.contiguous_format,
+        lambda parameters: torch.optim.SGD(parameters, 1e-4),
+    )
+    seeds = keras.random.SeedGenerator(0)
+    seeds.state.assign(model.seeds.state)
+    rng = np.random.default_rng(6)
+    for _ in range(3):
+        pictures = rng.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+        shapes = ((4, 3), (4, 1, 1, 1), (4, 3))
+        kinds = (keras.random.normal, keras.random.uniform, keras.random.normal)
+        drawn = [kind(shape, seed=seeds).numpy() for kind, shape in zip(kinds, shapes, strict=True)]
+        latents, mix, next_latents = (torch.from_numpy(x) for x in drawn)
+        given = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+        theirs = [*step.discriminator_step(given, latents, mix), step.generator_step(next_latents)]
+        model.reset_metrics()
+        ones = np.ones(4, np.float32)
+        found = model.train_on_batch(pictures, ones[:, None], ones, return_dict=True)
+        own = [float(found[k]) for k in ("loss", "gradient_penalty", "generator_loss")]
+        np.testing.assert_allclose(own, theirs, rtol=2e-3, atol=2e-3)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from pipeline.codecs import _track_statistics
 from pipeline.codecs._mel import mel_db
 from pipeline.codecs._picture import picture_of, settled_jpeg
 from pipeline.codecs.cover import AUDIO_FEATURES, CODEC, CoverOptions
@@ -50,7 +51,7 @@ def picture(kind: str, height: int = 64, width: int = 64) -> np.ndarray:
 
 def example(**changes) -> Example:
     values = {"picture": picture("gradient", 96, 128), "audio": clip(), "sample_rate": 16_000}
-    attributes = {"audio_features": MUSIC, "genre": "jazz"}
+    attributes = {"audio_features": MUSIC, "genre": "jazz", "group": "an album"}
     return Example(
         **{"key": "4iV5W9uYEdYUVa79Axb7Rh", "attributes": attributes, **values, **changes}
     )
@@ -150,24 +151,54 @@ def test_shorter_audio_is_padded_and_longer_cut(num_seconds):
 def test_records_are_as_declared():
     record, features = encoded(example()), CODEC.features(OPTIONS)
     assert record.keys() == features.keys()
-    for name in ("mel", "audio_features"):
+    for name in ("mel", "track_statistics", "audio_features"):
         assert record[name].shape == features[name].shape
         assert record[name].dtype == features[name].dtype
     assert (
         record["audio_features"].tolist() == np.float32([MUSIC[n] for n in AUDIO_FEATURES]).tolist()
     )
     assert record["genre"] == "jazz"
-    assert encoded(example(attributes={"audio_features": MUSIC, "genre": None}))["genre"] == ""
+    assert record["group"] == "an album"
+    bare = encoded(example(attributes={"audio_features": MUSIC, "genre": None, "group": None}))
+    assert (bare["genre"], bare["group"]) == ("", example().key)
 
 
 @pytest.mark.parametrize("kind", ["noise", "discs", "gradient"])
 def test_decoding_and_encoding_again_changes_nothing(kind):
     record = encoded(example(picture=picture(kind, 150, 97)))
     again = encoded(CODEC.decode(record, OPTIONS))
-    assert again["picture"] == record["picture"]
-    assert again["mel"].tobytes() == record["mel"].tobytes()
-    assert again["audio_features"].tobytes() == record["audio_features"].tobytes()
-    assert again["genre"] == record["genre"]
+    assert again.keys() == record.keys()
+    for name in ("mel", "track_statistics", "audio_features"):
+        assert again[name].dtype == record[name].dtype
+        assert again[name].tobytes() == record[name].tobytes()
+    for name in ("picture", "genre", "group"):
+        assert again[name] == record[name]
+
+
+def test_passages_are_what_a_record_holds_of_the_sound():
+    """Of a file that has neither cover nor Spotify's features: so a person's track is heard."""
+    record = encoded(example())
+    (heard,) = CODEC.passages(Example("song", audio=clip(), sample_rate=16_000), OPTIONS)
+    assert heard.keys() == {"mel", "track_statistics"}
+    for name, values in heard.items():
+        np.testing.assert_array_equal(values, record[name])
+    for audio, reason in ((None, "no_audio"), (np.zeros(100, np.float32), "silent")):
+        with pytest.raises(Rejected) as error:
+            CODEC.passages(Example("song", audio=audio, sample_rate=16_000), OPTIONS)
+        assert error.value.reason == reason
+
+
+def test_track_statistics_are_of_what_the_mel_spectrogram_shows():
+    """What is cut off is not heard; silence that pads a short track is not counted."""
+    audio = clip()
+    record = encoded(example(audio=audio))
+    other = np.concatenate([audio[:8000], np.float32([0.5, -0.5] * 4000)])
+    again = encoded(example(audio=other))
+    np.testing.assert_array_equal(again["mel"], record["mel"])
+    np.testing.assert_array_equal(again["track_statistics"], record["track_statistics"])
+    short = encoded(example(audio=audio[:3000]))["track_statistics"]
+    np.testing.assert_array_equal(short, _track_statistics.track_statistics(audio[:3000], 16_000))
+    assert not np.array_equal(short, record["track_statistics"])
 
 
 def test_a_generated_record_may_hold_the_picture_alone():

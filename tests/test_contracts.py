@@ -136,9 +136,30 @@ def test_a_recipe_declares_its_params(name):
     for field, info in recipe.Params.model_fields.items():
         assert info.description, field
         assert info.is_required(), f"{field} has a default in the code, not in params.yaml"
-    compared = recipe.baselines or recipe.measures or recipe.judged
+    compared = recipe.baselines or recipe.measures or recipe.judged or _draws(name)
     assert compared, "a model counts when it beats a baseline"
     assert recipe.likelihood is None or recipe.controls, "a model counts when its control fails"
+    assert bool(recipe.encode) == bool(recipe.encoded_fields)
+    assert recipe.encode is None or recipe.generate is None, "samples are vectors or music"
+
+
+def _draws(recipe):
+    """Whether it leaves pictures, which the stage evaluate compares with what chance gives.
+
+    Each such model has a network that sees them; and of a recipe that is told of the music, one
+    model is trained on conditions that were dealt out anew, its control.
+    """
+    own = {name: block for name, block in SETTINGS.models.items() if block.recipe == recipe}
+    if registry.recipe(recipe).generate is None or not own:
+        return False
+    codecs = [registry.codec(SETTINGS.corpus(block.corpus).codec) for block in own.values()]
+    if {codec.medium for codec in codecs} != {"picture"}:
+        return False
+    judges = [registry.recipe(SETTINGS.model(block.judge).recipe) for block in own.values()]
+    assert all(judge.encoded_fields == ("picture",) for judge in judges)
+    told = [SETTINGS.recipe_params(name) for name in own]
+    told = [params for params in told if params.condition is not None]
+    return not told or any(params.is_shuffled for params in told)
 
 
 # Functions that a contract asks for are described there, once.

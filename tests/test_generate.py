@@ -1,19 +1,21 @@
 """What the command line asks of a recipe: refused, or passed on as it was meant."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cover_shards
 import note_seq
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
-from pipeline import files, generate, given_music, pieces, registry, samples
+from pipeline import encoding, files, generate, given_music, paths, pieces, registry, samples
 from pipeline.codecs import pianoroll
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
-from pipeline.models.base import Request
+from pipeline.models.base import Request, Vectors
 
 MELODY = registry.codec("melody").Options(
     steps_per_quarter=4,
@@ -43,12 +45,22 @@ PIANOROLL = registry.codec("pianoroll").Options(
     min_tracks=2,
     max_phrases=2,
 )
+COVER = registry.codec("cover").Options(
+    size=16,
+    quality=90,
+    sample_rate=16_000,
+    num_frames=8,
+    num_mel_bins=8,
+    n_fft=512,
+    hop_length=256,
+)
 CODECS = {
     "melody_rnn": ("melody", MELODY),
     "music_transformer": ("performance", PERFORMANCE),
     "roll_gan": ("pianoroll", PIANOROLL),
     "cyclegan": ("pianoroll", PIANOROLL),
     "roll_classifier": ("pianoroll", PIANOROLL),
+    "cover_gan": ("cover", COVER),
 }
 
 
@@ -410,3 +422,144 @@ def test_a_sound_is_written_with_its_picture_and_without_midi(tmp_path):
     np.testing.assert_allclose(read, 0.5 * tone, atol=1e-4)
     with Image.open(tmp_path / "m-000.png") as picture:
         assert len(set(picture.convert("RGB").getdata())) > 100
+
+
+# --- covers for a track --------------------------------------------------------------------------
+
+
+class CoverSettings(Settings):
+    """Of one model that draws, of a condition or of none."""
+
+    def __init__(self, condition):
+        self._condition = condition
+
+    def recipe_params(self, name):
+        return SimpleNamespace(condition=self._condition)
+
+
+def covers_request(condition, *arguments):
+    arguments = generate._parser().parse_args(["cover_gan", *arguments])
+    return generate._request(CoverSettings(condition), arguments)
+
+
+def test_a_model_that_is_told_of_a_track_needs_one(monkeypatch, tmp_path):
+    with pytest.raises(PipelineError, match="cover_gan draws covers for a track: give --audio"):
+        covers_request("track_pca")
+    heard = []
+
+    def track(settings, name, path):
+        heard.append((name, path))
+        return {"key": path.stem, "vector": np.ones(3, np.float32)}
+
+    monkeypatch.setattr(given_music, "track", track)
+    found = covers_request("track_pca", "--audio", "song.mp3", "--num", "8")
+    assert heard == [("cover_gan", Path("song.mp3"))]
+    assert found.num == 8
+    assert [record["key"] for record in found.sources] == ["song"]
+    generate._check(registry.recipe("cover_gan"), found)
+
+
+def test_a_model_that_is_told_nothing_draws_without_a_track():
+    assert covers_request(None) == Request(num=4, seed=17)
+    with pytest.raises(PipelineError, match=r"--audio=song.mp3: cover_gan is told nothing"):
+        covers_request(None, "--audio", "song.mp3")
+    with pytest.raises(PipelineError, match=r"--audio=song.mp3: melody_rnn is told nothing"):
+        request("melody_rnn", "--audio", "song.mp3")
+
+
+def test_a_model_of_covers_names_the_option_that_it_heeds():
+    with pytest.raises(PipelineError, match="--genre: a cover_gan does not do that") as error:
+        generate.sample(Settings(), "cover_gan", Request(num=1, genre="Rock"))
+    assert "--audio" in str(error.value)
+
+
+def drawn(num, size=16):
+    rng = np.random.default_rng(3)
+    pictures = rng.integers(0, 256, (num, size, size, 3), np.uint8)
+    return [
+        {"key": "", "latent": np.asarray(i), "picture": picture}
+        for i, picture in enumerate(pictures)
+    ]
+
+
+def test_pictures_are_written_as_png_and_only_those_that_are_shown(tmp_path):
+    records = drawn(3)
+    made = pieces.made_of(CoverSettings(None), "cover_gan", records)
+    titles = pieces.write("m", made, tmp_path, 2)
+    empty = dict.fromkeys(("genre", "source_stem", "source_genre"), "")
+    assert titles == [{"stem": f"m-00{i}", "medium": "picture", **empty} for i in range(2)]
+    assert {path.name for path in tmp_path.iterdir()} == {"m-000.png", "m-001.png"}
+    for index in range(2):
+        with Image.open(tmp_path / f"m-00{index}.png") as picture:
+            assert (picture.format, picture.mode) == ("PNG", "RGB")
+            np.testing.assert_array_equal(np.asarray(picture), records[index]["picture"])
+
+
+def test_the_command_says_what_it_left(monkeypatch, tmp_path, capsys):
+    def ran(name, settings, records, *arguments):
+        monkeypatch.setattr(generate.params, "load", lambda: settings)
+        monkeypatch.setattr(generate, "sample", lambda settings, name, request: records)
+        out = tmp_path / name
+        monkeypatch.setattr(sys, "argv", ["generate", name, "--out", str(out), *arguments])
+        generate._command()
+        return capsys.readouterr().out.strip(), out
+
+    said, out = ran("cover_gan", CoverSettings(None), drawn(2))
+    assert said == f"2 samples are in {out}/ as .png."
+    assert len(list(out.iterdir())) == 2  # a person sees all of them
+    codec = registry.codec("pianoroll")
+    records = codec.passages(Example("s", song([C]).SerializeToString()), PIANOROLL)
+    said, out = ran("roll_gan", Settings(), records)
+    assert said == f"1 samples are in {out}/ as .mid, .png, .wav."
+
+
+def test_the_stage_takes_no_track(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["generate", "cover_gan", "--audio", "song.mp3"])
+    with pytest.raises(SystemExit):
+        generate._command()
+    assert "--out" in capsys.readouterr().err
+
+
+class EncoderSettings(Settings):
+    def model(self, name):
+        return SimpleNamespace(recipe=name, corpus="others", reads="data/shards/covers")
+
+
+def test_an_encoder_leaves_vectors_of_the_corpus_that_it_reads(tmp_path, monkeypatch):
+    for name in ("SHARDS", "SAMPLES", "ROOT"):
+        monkeypatch.setattr(paths, name, tmp_path / getattr(paths, name).relative_to(paths.ROOT))
+    records = cover_shards.build(12)
+    sizes = []
+
+    def encode(model, options, shards, fields):
+        assert (model, shards.corpus) == ("weights of ear_of_others", "covers")
+        sizes.append(len(fields["audio_features"]))
+        return fields["audio_features"][:, 2:5] + 1
+
+    recipe = SimpleNamespace(generate=None, encode=encode, encoded_fields=("audio_features",))
+    monkeypatch.setattr(generate.registry, "recipe", lambda name: recipe)
+    monkeypatch.setattr(generate.params, "load", EncoderSettings)
+    monkeypatch.setattr(encoding.weights, "trained", lambda settings, name: f"weights of {name}")
+    monkeypatch.setattr(encoding, "_AT_ONCE", 5)
+    generate.main("ear_of_others")
+    out = paths.samples("ear_of_others")
+    assert samples.load(out) == []
+    num = {split: len(own) for split, own in records.items()}
+    assert files.read_json(out / "samples.json") == {
+        "model": "ear_of_others",
+        "num": 0,
+        "rendered": [],
+        "corpus": "covers",
+        "num_vectors": sum(num.values()),
+        "size": 3,
+    }
+    assert max(sizes) == 5
+    found = Vectors.open(out)
+    assert found.values.keys() == records.keys()
+    for split, own in records.items():
+        assert found.keys[split] == [record["key"] for record in own]
+        expected = np.stack([record["audio_features"][2:5] + 1 for record in own])
+        np.testing.assert_array_equal(found.values[split], expected)
+    first = (out / Vectors.FILE).read_bytes()
+    generate.main("ear_of_others")
+    assert (out / Vectors.FILE).read_bytes() == first

@@ -3,12 +3,10 @@
 import librosa
 import numpy as np
 import pytest
-import scipy.linalg
 
 from pipeline.errors import PipelineError, Rejected
 from pipeline.example import Example
 from pipeline.metrics import audio as metrics
-from pipeline.metrics import frechet
 from pipeline.metrics._timbre import Sound, summary
 
 RATE = 16_000
@@ -131,30 +129,6 @@ def test_a_summary_is_of_librosas_mfcc():
     )[1:]
     expected = np.concatenate([mfcc.mean(axis=1), mfcc.std(axis=1)])
     np.testing.assert_allclose(summary(sound), expected, atol=1e-3)
-
-
-def test_frechet_distance_is_its_formula():
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(60, 6)) @ rng.normal(size=(6, 6)), rng.normal(1, 2, (90, 6))
-    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
-    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
-    assert frechet.frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
-    assert frechet.frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
-
-
-def test_frechet_distance_of_one_dimension_by_hand():
-    """(difference of means)^2 + (difference of standard deviations)^2."""
-    a, b = np.array([[0.0], [2]]), np.array([[5.0], [11]])
-    spread = np.sqrt(2) - np.sqrt(18)
-    assert frechet.frechet_distance(a, b) == pytest.approx(49 + spread**2)
-
-
-def test_frechet_distance_of_fewer_vectors_than_dimensions():
-    few = np.random.default_rng(2).normal(size=(3, 10))
-    assert frechet.frechet_distance(few, few) == pytest.approx(0, abs=1e-9)
-    assert frechet.frechet_distance(few, few + 1) == pytest.approx(10)
-    assert np.isnan(frechet.frechet_distance(few[:1], few))
 
 
 def test_a_copy_is_at_no_distance():

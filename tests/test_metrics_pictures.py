@@ -41,13 +41,22 @@ def test_frechet_distance_equals_its_formula_with_a_matrix_root():
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(
         covariances[0] + covariances[1] - 2 * root.real
     )
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_of_one_dimension_by_hand():
+    """(difference of means)^2 + (difference of standard deviations)^2."""
+    a, b = np.array([[0.0], [2]]), np.array([[5.0], [11]])
+    spread = np.sqrt(2) - np.sqrt(18)
+    assert frechet_distance(a, b) == pytest.approx(49 + spread**2)
 
 
 def test_frechet_distance_with_fewer_vectors_than_dimensions_is_finite():
     a, b = features(10, 40, 5), features(12, 40, 6)
     assert np.isfinite(frechet_distance(a, b))
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-4)
+    assert frechet_distance(a, a + 1) == pytest.approx(40)
     assert np.isnan(frechet_distance(a[:1], b))
 
 
@@ -346,18 +355,16 @@ def test_contrasts_lose_what_they_should():
     )
 
 
-def test_memorisation_finds_copies():
+def test_the_nearest_of_a_copy_is_what_it_was_copied_from():
     training = [noise(32, seed) for seed in range(20)]
-    held_out = [noise(32, seed) for seed in range(20, 25)]
-    found = picture.memorisation(training[3:6], held_out, iter(training))
-    assert found["nearest_training_rmse"] == 0
-    assert found["nearest_training_rmse_held_out"] > 10
     indices, distances = picture.nearest(
         picture.thumbnails(training[3:6]), picture.thumbnails(training)
     )
     assert indices.tolist() == [3, 4, 5]
     assert (distances == 0).all()
-    assert np.isnan(picture.memorisation(training, held_out, [])["nearest_training_rmse"])
+    others = picture.thumbnails([noise(32, seed) for seed in range(20, 25)])
+    assert (picture.nearest(others, picture.thumbnails(training))[1] > 10).all()
+    assert np.isnan(picture.nearest(others, picture.thumbnails([]))[1]).all()
 
 
 def test_thumbnails_distance_is_root_mean_square_difference():

@@ -16,7 +16,7 @@ from pipeline.codecs._picture import picture_of, settled_jpeg  # noqa: E402
 from pipeline.codecs.base import Feature  # noqa: E402
 from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.models import cover_gan  # noqa: E402
-from pipeline.models.base import Request, Shards, Vectors, write_vectors  # noqa: E402
+from pipeline.models.base import Request, Shards, Vectors  # noqa: E402
 from tests import toy_corpus  # noqa: E402
 
 SIZE, VECTOR, LATENTS = 16, 5, 3
@@ -117,11 +117,10 @@ def shards(tmp_path_factory):
     corpus = toy_corpus.write(folder / "toy", FEATURES, record_of, {}, {"size": SIZE})
     (folder / "track_pca").mkdir()
     numbers = {split: list(n) for split, n in SPLITS.items()}
-    write_vectors(
-        folder / "track_pca",
+    Vectors(
         {split: [key_of(n) for n in found] for split, found in numbers.items()},
         {split: np.stack([vector_of(n) for n in found]) for split, found in numbers.items()},
-    )
+    ).save(folder / "track_pca")
     return dataclasses.replace(Shards.open(corpus), reads=folder / "track_pca")
 
 
@@ -334,11 +333,10 @@ def test_a_user_is_told_what_does_not_fit(shards, tmp_path):
     with pytest.raises(PipelineError, match=r"Add `reads: data/samples/track_pca`"):
         cover_gan.build(params_of(), dataclasses.replace(shards, reads=None))
     vectors = Vectors.open(shards.reads)
-    write_vectors(
-        tmp_path,
+    Vectors(
         {split: keys[:2] for split, keys in vectors.keys.items()},
         {split: values[:2] for split, values in vectors.values.items()},
-    )
+    ).save(tmp_path)
     with pytest.raises(PipelineError, match="vectors of 2 tracks"):
         cover_gan.build(params_of(), dataclasses.replace(shards, reads=tmp_path))
     large = {"generator_channels": (4, 4, 3), "discriminator_channels": (3, 4, 4)}

@@ -92,6 +92,31 @@ def test_references_are_as_many_as_asked_and_samples_all():
     }
 
 
+@pytest.mark.parametrize(
+    ("medium", "expected"), [("note_sequence", 9), ("audio", 3), ("picture", 3)]
+)
+def test_of_what_is_large_no_more_references_are_read_than_asked(medium, expected, monkeypatch):
+    read = {"test": 0, "train": 0}
+
+    def rows(shards, split):
+        for index in range(9):
+            read[split] += 1
+            yield index
+
+    codec = SimpleNamespace(medium=medium, decode=lambda record, options: record)
+    monkeypatch.setattr(musical_comparison, "codec_of", lambda settings, shards: (codec, None))
+    monkeypatch.setattr(musical_comparison, "records", rows)
+    settings, recipe = Settings(), SimpleNamespace(references=None, contrasts={})
+    settings.recipe_params = lambda name: None
+    found = musical_comparison._sets(settings, "m", recipe, None, [*range(9)])
+    assert {which: len(own) for which, own in found.items()} == {
+        "generated": 9,
+        "held_out": expected,
+        "training": expected,
+    }
+    assert read == {"test": expected, "train": expected}
+
+
 def piece(*pitches, genre=""):
     """A bar in which these pitches sound, a quarter each, on the piano, as long as two bars."""
     sequence = note_seq.NoteSequence(total_time=4.0)

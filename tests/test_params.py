@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from pipeline import check, params, paths
+from pipeline import check, params, paths, registry
 from pipeline.errors import PipelineError
 from pipeline.paths import ROOT
 
@@ -77,6 +77,12 @@ MISTAKES = [
         "models.melody_basic.full.learning_rate=2: Input should be less than 1",
     ),
     (("generate.demo.top_k", -1), "generate.demo.top_k=-1: Input should be greater"),
+    (("maps.demo.num_covers", 3), "maps.demo.num_covers=3: Input should be greater"),
+    (("maps.full.perplexitty", 3), "perplexitty: unknown key; did you mean 'perplexity'?"),
+    (("maps.corpus", "cover"), "maps.corpus='cover' is not there; did you mean 'covers'?"),
+    (("maps.gan", "cover_gan"), "maps.gan='cover_gan' is not there"),
+    (("maps.picture_network", "cover_net"), "did you mean 'cover_network'?"),
+    (("maps.encoders", ["track_pca", "track_cn"]), "did you mean 'track_cnn'?"),
 ]  # fmt: skip
 
 
@@ -115,6 +121,26 @@ def test_a_profile_is_laid_over_full(edited):
     found = params.load().generate_options()
     full = {"melody_rnn": 256, "performance_rnn": 2048, "music_transformer": 2048}
     assert (found.num, found.num_steps) == (7, full | {"melody_rnn": 33})
+
+
+@pytest.mark.parametrize("profile", ["full", "demo", "smoke"])
+def test_the_negative_control_differs_in_what_it_is_told_alone(edited, profile):
+    edited(("profile", profile))
+    settings = params.load()
+    of, control = (settings.recipe_params(f"cover_wgan{end}") for end in ("", "_shuffled"))
+    assert (of.is_shuffled, control.is_shuffled) == (False, True)
+    assert control.model_copy(update={"is_shuffled": False}) == of
+    blocks = [settings.model(f"cover_wgan{end}") for end in ("", "_shuffled")]
+    fields = ("recipe", "nn", "corpus", "reads", "metrics", "judge")
+    assert len({tuple(getattr(block, field) for field in fields) for block in blocks}) == 1
+
+
+def test_the_gan_on_the_maps_is_told_of_the_track_and_hears_it():
+    """What the command draws for a person's file must not need what Spotify knows."""
+    settings = params.load(paths.PARAMS)
+    told = settings.recipe_params(settings.maps.gan).condition
+    fields = registry.recipe(settings.model(told).recipe).encoded_fields
+    assert set(fields) <= {"mel", "track_statistics"}
 
 
 def test_auto_means_official_only_under_full(edited):

@@ -1,6 +1,7 @@
 """The whole line, as a user meets it: fresh copies of the repository under profile smoke.
 
-Of models that differ only in numbers one is run; `make repro` runs all.
+Of models that differ only in numbers one is run, and what stands on the maps; `make repro` runs
+all.
 """
 
 import os
@@ -11,20 +12,24 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
-from pipeline import files
+from pipeline import files, params
+from pipeline.models.base import Vectors
 from pipeline.paths import ROOT
 from tests import scratch
 from tests.scratch import commit, environment, repro, run
 
-MODELS = scratch.one_model_a_recipe()
+MODELS = scratch.models_of_each_kind()
 MODEL = MODELS[0]
 CORPORA, TRANSFERS = (
     list(yaml.safe_load((ROOT / "params.yaml").read_text())[block])
     for block in ("corpora", "transfers")
 )
+MAPS = params.load(ROOT / "params.yaml").maps
 
 
 def _num_runs(folder):
@@ -53,7 +58,8 @@ def clone(clones):
 
 def test_everything_runs_once(clones):
     _, (ran, _) = clones
-    assert {"report", *(f"evaluate@{m}" for m in MODELS), *(f"shard@{c}" for c in CORPORA)} <= ran
+    of_items = [*(f"evaluate@{m}" for m in MODELS), *(f"shard@{c}" for c in CORPORA)]
+    assert {"map", "report", *of_items} <= ran
 
 
 def test_two_clones_agree_to_the_byte(clones):
@@ -92,6 +98,29 @@ def test_tfds_opens_each_corpus(clone, corpus):
     assert len(rejected) - 1 == report["num_rejected"]
 
 
+def test_encoders_leave_vectors_of_all_tracks_and_models_covers_for_held_out_ones(clone):
+    """Whichever corpus an encoder was trained on; and the maps and the report show them."""
+    report = files.read_json(clone / f"reports/describe/{MAPS.corpus}/metrics.json")
+    for name in (*MAPS.encoders, MAPS.picture_network):
+        vectors = Vectors.open(clone / "data/samples" / name)
+        for split in ("train", "validation", "test"):
+            values = vectors.values[split]
+            assert len(vectors.keys[split]) == len(values) == report[f"num_examples_{split}"]
+            assert np.isfinite(values).all()
+    maps = files.read_json(clone / "data/maps/maps.json")
+    names = [own["name"] for own in maps["maps"]]
+    assert sorted(names) == sorted({*MAPS.encoders, MAPS.picture_network, "colour"})
+    assert {f"{name}.png" for name in (*names, "space")} <= set(os.listdir(clone / "data/maps"))
+    assert maps["gan"] == MAPS.gan
+    assert set(maps["generated"]["key"]) <= set(vectors.keys["test"])
+    assets = clone / "reports/assets"
+    for kind in ("tracks", "conditions"):
+        assert (assets / f"{MAPS.gan}-{kind}.png").is_file()
+    metrics = files.read_json(clone / f"reports/evaluate/{MAPS.gan}/metrics.json")
+    assert 0 < metrics["retrieval_p"] <= 1
+    assert metrics["fid"] > metrics["fid_held_out"]  # after two steps of training
+
+
 def test_note_seq_reads_the_magenta_records(clone):
     import note_seq
     import tensorflow as tf
@@ -106,11 +135,14 @@ def test_note_seq_reads_the_magenta_records(clone):
 
 
 def test_a_changed_number_runs_its_branch_only_and_back_again_nothing(clone):
-    """The run cache: a value that was there before costs nothing."""
+    """The run cache: a value that was there before costs nothing.
+
+    The maps are made anew with any model's samples: DVC knows of a stage only what it reads.
+    """
     model = MODEL
     commit(clone, "results")
     runs = _num_runs(clone)
-    branch = {f"train@{model}", f"generate@{model}", f"evaluate@{model}", "report"}
+    branch = {f"train@{model}", f"generate@{model}", f"evaluate@{model}", "map", "report"}
     before = (clone / "dvc.lock").read_bytes()
     text = (clone / "params.yaml").read_text()
     block = text.index(f"  {model}:")
@@ -143,19 +175,32 @@ def test_a_person_generates_from_a_primer(clone, tmp_path):
     command = (sys.executable, "-m", "pipeline.generate", MODEL)
     arguments = ("--primer", "60,62,64,65", "--num", "2", "--num-steps", "48", "--out")
     text = run(clone, *command, *arguments, str(tmp_path / "tunes")).stdout
-    assert "2 tunes" in text
+    assert "2 samples are in" in text
     assert len(list((tmp_path / "tunes").glob("*.wav"))) == 2
     midi = sorted((tmp_path / "tunes").glob("*.mid"))[0]
     again = run(clone, *command, "--primer", str(midi), "--num", "1", "--out", str(tmp_path / "b"))
-    assert "1 tunes" in again.stdout
+    assert "1 samples are in" in again.stdout
     accompanied = (sys.executable, "-m", "pipeline.generate", "music_transformer")
     text = run(clone, *accompanied, "--harmonize", str(midi), "--num", "1", "--out", str(tmp_path))
-    assert "1 tunes" in text.stdout
+    assert "1 samples are in" in text.stdout
     bad = run(clone, *command, "--primer", "no.mid", "--out", str(tmp_path / "c"), check=False)
     assert bad.returncode == 2
     assert "No such file" in bad.stderr
     bad = run(clone, *command, "--num", "8", check=False)
     assert "--out" in bad.stderr
+
+
+def test_a_person_has_covers_drawn_for_a_track(clone, tmp_path):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(3 * 22_050) / 22_050)
+    soundfile.write(tmp_path / "track.wav", tone, 22_050)
+    command = (sys.executable, "-m", "pipeline.generate", MAPS.gan)
+    asked = ("--audio", str(tmp_path / "track.wav"), "--num", "2", "--out", str(tmp_path / "a"))
+    text = run(clone, *command, *asked).stdout
+    assert f"2 samples are in {tmp_path / 'a'}/ as .png." in text
+    assert len(list((tmp_path / "a").glob(f"{MAPS.gan}-*.png"))) == 2
+    bad = run(clone, *command, "--out", str(tmp_path / "b"), check=False)
+    assert bad.returncode == 2
+    assert "give --audio FILE" in bad.stderr
 
 
 def test_tracking_that_fails_stops_nothing(clone):

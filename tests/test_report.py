@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import cover_shards
 import numpy as np
 import pytest
 import soundfile
@@ -24,12 +25,14 @@ from pipeline import (
     markdown,
     paths,
     report,
+    report_cover_tables,
     report_genre,
     report_results,
     report_transfers,
+    samples,
 )
 from pipeline.errors import PipelineError
-from pipeline.metrics import pianoroll
+from pipeline.metrics import pianoroll, picture
 from pipeline.wording import DRAWN, control_verdict, meaning, verdict
 
 EVIL = '<script>alert(1)</script> & "quotes"'
@@ -54,17 +57,22 @@ CORPORA = {
 TRANSFERS = {"far_method": (9.0, False, -1.0), "near_method": (4.0, False, 4.0),
              "copy_notes": (8.5, True, 2.0)}  # fmt: skip
 MODELS = {EVIL_NAME: (0.08, 0.03, 0.13), "melody_mono": (-0.06, -0.1, -0.02)}
+MAP_FILES = {
+    *(f"map-{name}.png" for name in ("eye", "colour", "ear", "space")),
+    *("map-covers.jpg", "map-data.js", "map.js", "plotly.min.js"),
+}
 
 
-def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
+def build_inputs(root, toys, models, corpora=CORPORA, num_rendered=2, blocks=None):
     """Leaves all that the report reads below `root`.
 
     Args:
       root: an empty directory.
+      toys: the fixture of that name.
       models: by name, (margin, low, high).
       corpora: by name, (dataset, codec).
       num_rendered: samples with sound and picture.
-      judges: by name of a model, that of its judge; of others none.
+      blocks: by name of a model, what else its block of params.yaml says.
     """
     block = {"full": {}, "demo": {}, "smoke": {}}
     corpus = next(iter(corpora))
@@ -75,7 +83,7 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         "corpora": {c: {"dataset": d, "codec": k, **block} for c, (d, k) in corpora.items()},
         "models": {
             m: {"recipe": "r", "nn": "n", "corpus": corpus, "reads": "x", "metrics": "symbolic"}
-            | {"judge": (judges or {}).get(m, m), **block}
+            | {"judge": m, **block, **(blocks or {}).get(m, {})}
             for m in models
         },
         "generate": block,
@@ -84,6 +92,8 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         "transfers": {
             name: {"method": "m", "model": None, "reads": "x", **block} for name in TRANSFERS
         },
+        "maps": {"corpus": "covers", "picture_network": "eye", "encoders": ["ear"], "gan": "gan"}
+        | block,
         "mlflow": {"experiment": "x", "tracking_uri": None},
     }
     with files.atomic_open(root / "params.yaml", "w") as file:
@@ -96,6 +106,7 @@ def build_inputs(root, models, corpora=CORPORA, num_rendered=2, judges=None):
         _build_evaluation(root / "reports/evaluate" / name, margin, rng)
         _build_samples(root / "data/samples" / name, name, num_rendered)
     _build_transfers(root)
+    shutil.copytree(toys / "data/maps", root / "data/maps")
 
 
 def _build_transfers(root):
@@ -243,13 +254,14 @@ ROLL_METRICS = (
 )
 
 
-def build_genre_inputs(root):
+def build_genre_inputs(root, toys):
     """A classifier, a model of a genre, and a transfer, both judged by the first; and the others.
 
     The classifier's name and one genre attack the page.
     """
-    judges = {"gan_toy": EVIL_JUDGE, "cyclegan_toy": EVIL_JUDGE}
-    build_inputs(root, dict.fromkeys((EVIL_JUDGE, *judges), (0, 0, 0)) | MODELS, judges=judges)
+    blocks = {name: {"judge": EVIL_JUDGE} for name in ("gan_toy", "cyclegan_toy")}
+    models = dict.fromkeys((EVIL_JUDGE, *blocks), (0, 0, 0)) | MODELS
+    build_inputs(root, toys, models, blocks=blocks)
     _build_classifier(root, EVIL_JUDGE)
     rock, other = GENRES
     heard = [(0, rock, "0.9876"), (1, rock, "0.6000"), *((i, rock, "0.5") for i in range(2, 64))]
@@ -317,40 +329,129 @@ def _build_judged(root, name, judged, contrasts):
     (folder / "plots/baselines.csv").write_text("order,baseline,nll\n")
 
 
+# Of models of covers, by name: block of params.yaml, and measures; all else is of no kind.
+DRAWS = {"corpus": "covers", "judge": "eye", "metrics": "picture"}
+NEAR = {"fid": 3.25, "fid_held_out": 1.5, "kid": 0.04, "kid_held_out": 0.01, "coverage": 0.6,
+        "coverage_held_out": 0.9}  # fmt: skip
+
+
+def _retrieval(rank, p, ceiling_p=0.001):
+    found = _with_intervals(retrieval_rank=rank, retrieval_rank_shuffled=0.5)
+    found |= _with_intervals(retrieval_margin=rank - 0.5, ceiling_rank=0.95)
+    found |= {"retrieval_p": p, "ceiling_p": ceiling_p, "ceiling_rank_from_generated": 0.875}
+    return NEAR | found | {"diversity_within_track": 4.0, "diversity_between_tracks": 7.0}
+
+
+HEARD = {"genre_accuracy_majority": 0.25, "tempo_r2": 0.5, "energy_r2": -0.125,
+         "neighbour_agreement": 0.75, "neighbour_agreement_random": 0.2}  # fmt: skip
+COVER_MODELS = {
+    "ear": ({}, {"genre_accuracy": 0.5, "genre_accuracy_margin": 0.25} | HEARD),
+    EVIL_JUDGE: (
+        {},
+        {"genre_accuracy": 0.375, "genre_accuracy_margin": 0.125, "balanced_accuracy": 0.7}
+        | _with_intervals(accuracy=0.8, accuracy_margin=0.6, accuracy_majority=0.2)
+        | HEARD,
+    ),
+    "eye": (
+        {},
+        {"view_accuracy": 0.9, "view_accuracy_histogram": 0.5, "view_accuracy_thumbnail": 0.7}
+        | {"view_accuracy_margin": 0.2},
+    ),
+    "gan": (DRAWS | {"full": {"condition": "ear"}}, _retrieval(0.9, 0.001)),
+    "gan_dull": (DRAWS | {"full": {"condition": EVIL_JUDGE}}, _retrieval(0.52, 0.3)),
+    "gan_shuffled": (
+        DRAWS | {"full": {"condition": "ear", "is_shuffled": True}},
+        _retrieval(0.51, 0.4),
+    ),
+    "gan_blind": (DRAWS, _retrieval(0.9, 0.001, ceiling_p=0.2)),
+    EVIL_NAME: (DRAWS | {"full": {"condition": None}}, NEAR),
+}
+
+
+def build_cover_inputs(root, toys):
+    """Encoders of tracks, a network of pictures, GANs; names that attack the page among them."""
+    blocks = {name: block for name, (block, _) in COVER_MODELS.items()}
+    build_inputs(root, toys, dict.fromkeys(COVER_MODELS, (0, 0, 0)), blocks=blocks)
+    shutil.copytree(toys / "data/shards", root / "data/shards")
+    for name, (block, measured) in COVER_MODELS.items():
+        folder, own = root / "reports/evaluate" / name, root / "data/samples" / name
+        margins = {key: value for key, value in measured.items() if key.endswith("_margin")}
+        metrics = {"source": "demo", "profile": "demo", **_with_intervals(**margins), **measured}
+        shutil.rmtree(own)
+        rendered, values = [], {}
+        if block:
+            shutil.copytree(toys / "data/samples/gan", own)
+            if name == EVIL_NAME:
+                _untell(own)
+            rendered = [dict.fromkeys(("stem", "genre", "source_stem", "source_genre"), "")]
+            rendered = [{**rendered[0], "medium": "picture", "stem": f"{name}-000"}]
+            values = {which: {"brightness": [0.25, 0.5]} for which in report.REFERENCES}
+        files.write_json(own / "samples.json", {"model": name, "num": 18, "rendered": rendered})
+        files.write_json(folder / "metrics.json", metrics)
+        files.write_json(folder / "plots/distributions.json", values)
+
+
+def _untell(folder):
+    """Samples as a model leaves them that is told nothing of a track."""
+    samples.save([{"picture": r["picture"]} for r in samples.load(folder)], folder)
+
+
 def use_root(monkeypatch, root):
-    monkeypatch.setattr(paths, "ROOT", root)
-    monkeypatch.setattr(paths, "PARAMS", root / "params.yaml")
-    monkeypatch.setattr(paths, "REPORTS", root / "reports")
-    monkeypatch.setattr(paths, "SAMPLES", root / "data/samples")
-    monkeypatch.setattr(paths, "PAIRS", root / "data/pairs")
-    monkeypatch.setattr(paths, "TRANSFERS", root / "data/transfers")
+    for name in ("PARAMS", "REPORTS", "SHARDS", "SAMPLES", "PAIRS", "TRANSFERS", "MAPS", "ROOT"):
+        monkeypatch.setattr(paths, name, root / getattr(paths, name).relative_to(paths.ROOT))
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """A corpus of covers, samples and maps, as stages leave them."""
+    root = tmp_path_factory.mktemp("toys")
+    with pytest.MonkeyPatch.context() as patch:
+        use_root(patch, root)
+        cover_shards.build()
+        cover_shards.build_maps(patch)
+    return root
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    build_inputs(tmp_path, MODELS)
+def root(tmp_path, toys, monkeypatch):
+    build_inputs(tmp_path, toys, MODELS)
     use_root(monkeypatch, tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def genres(tmp_path, monkeypatch):
-    build_genre_inputs(tmp_path)
+def genres(tmp_path, toys, monkeypatch):
+    build_genre_inputs(tmp_path, toys)
+    use_root(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def covers(tmp_path, toys, monkeypatch):
+    build_cover_inputs(tmp_path, toys)
     use_root(monkeypatch, tmp_path)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
-def genre_page(tmp_path_factory):
+def genre_page(tmp_path_factory, toys):
     """The page of them, for tests that only read it."""
-    root = tmp_path_factory.mktemp("genres")
-    build_genre_inputs(root)
+    return _page_of(build_genre_inputs, tmp_path_factory.mktemp("genres"), toys)
+
+
+@pytest.fixture(scope="module")
+def cover_page(tmp_path_factory, toys):
+    return _page_of(build_cover_inputs, tmp_path_factory.mktemp("covers"), toys)
+
+
+def _page_of(build, root, toys):
+    build(root, toys)
     with pytest.MonkeyPatch.context() as patch:
         use_root(patch, root)
         return _built(root)
 
 
-@pytest.fixture(params=["root", "genres"])
+@pytest.fixture(params=["root", "genres", "covers"])
 def either(request):
     return request.getfixturevalue(request.param)
 
@@ -404,12 +505,10 @@ class Page(HTMLParser):
     def results(self):
         """By heading, the models that stand in each table of results."""
         section = self.source.partition('<h2 id="results">')[2].partition("</section>")[0]
-        tables = [Page(f"<h3>{part}") for part in section.split("<h3>")[1:]]
-        linked = {t.plain("h3")[0]: [link for _, link in t.links()] for t in tables}
-        judges = f"#model-{quote(EVIL_JUDGE)}"
+        row = re.compile(r'<tr><th scope="row"><a href="#model-([^"]+)">')
         return {
-            heading: [unquote(link)[7:] for link in links if link != judges or len(links) == 1]
-            for heading, links in linked.items()
+            Page(f"<h3>{part}").plain("h3")[0]: [unquote(name) for name in row.findall(part)]
+            for part in section.split("<h3>")[1:]
         }
 
     def links(self):
@@ -437,8 +536,13 @@ def test_every_link_leads_somewhere(either):
     assert found == {f"assets/{p.name}" for p in (root / "reports/assets").iterdir()}
     stems = [path.stem for path in (root / "data/samples").glob("*/*.mid")]
     of_pairs = 2 * (3 + 2)  # mp3 and png of three songs and two transfers
-    assert len(found) == len(stems) * 3 + of_pairs  # mid, mp3, png of each
-    assert len(stems) in (2 * 2, 2 * 2 + 2 + 4)
+    drawn = list((root / "data/samples").glob("gan*/records.npz"))
+    # Of what is told of tracks two galleries, of the other model one.
+    of_covers = 2 * len(drawn) + 1 if drawn else 0
+    # mid, mp3, png of each
+    assert len(found) == len(stems) * 3 + of_pairs + len(MAP_FILES) + of_covers
+    assert {f"assets/{name}" for name in MAP_FILES} <= found
+    assert (len(stems), len(drawn)) in ((2 * 2, 0), (2 * 2 + 2 + 4, 0), (0, 4))
 
 
 def test_nothing_is_loaded_from_elsewhere(either):
@@ -446,7 +550,12 @@ def test_nothing_is_loaded_from_elsewhere(either):
     assert all(tag == "a" for tag, link in page.links() if link.startswith("http"))
     assert "url(" not in page.source
     assert "@import" not in page.source
-    assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not {"iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    names = ("plotly.min.js", "map-data.js", "map.js")
+    assert scripts == [{"src": f"assets/{name}", "defer": None} for name in names]
+    assert page.source.count("<script") == len(scripts)
+    assert re.findall(r"(?s)<script[^>]*>(.*?)</script>", page.source) == [""] * len(scripts)
 
 
 def test_names_and_notices_stay_text(either):
@@ -455,6 +564,7 @@ def test_names_and_notices_stay_text(either):
     assert all(attributes["src"].startswith("assets/") for attributes in images)
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
     assert "<b onclick" not in page.source
+    assert "<img src=x" not in page.source
     assert EVIL_NAME in page.text
 
 
@@ -473,13 +583,13 @@ def test_ids_are_unique_and_headings_in_order(either):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
-def test_equal_inputs_give_equal_bytes(root, tmp_path_factory, monkeypatch):
+def test_equal_inputs_give_equal_bytes(root, toys, tmp_path_factory, monkeypatch):
     report.main()
     first = _digests(root / "reports")
     report.main()
     assert _digests(root / "reports") == first
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    build_inputs(elsewhere, MODELS)
+    build_inputs(elsewhere, toys, MODELS)
     use_root(monkeypatch, elsewhere)
     report.main()
     assert _digests(elsewhere / "reports") == first
@@ -587,6 +697,93 @@ def test_each_kind_of_model_stands_in_a_table_of_its_own(genre_page):
         f"farther from the target genre judge: {EVIL_JUDGE} −0.200 [−0.250, −0.150]"
         " ±0.141 2 seeds 0.830 before 0.040 0.440 random pair 0.110 – random pair –"
     )
+
+
+def test_encoders_networks_and_gans_have_tables_of_their_own(cover_page):
+    """An encoder is one, even where it is a classifier, too."""
+    page = cover_page
+    assert page.results() == {
+        "Encoders of tracks": ["ear", EVIL_JUDGE],
+        "Judges of pictures": ["eye"],
+        "Covers for tracks": ["gan", "gan_dull", "gan_shuffled", "gan_blind", EVIL_NAME],
+    }
+    assert page.row("ear") == (
+        "ear tells genres lakh_melody 0.500 majority 0.250 +0.250 [+0.200, +0.300]"
+        " 0.500 −0.125 0.750 random 0.200"
+    )
+    assert page.row(EVIL_JUDGE).removeprefix(EVIL_JUDGE) == (
+        " tells genres lakh_melody 0.375 majority 0.250 +0.125 [+0.075, +0.175]"
+        " 0.500 −0.125 0.750 random 0.200"
+    )
+    assert page.row("eye") == (
+        "eye beats thumbnails lakh_melody 0.900 0.700 thumbnail 0.500 histogram"
+        " +0.200 [+0.150, +0.250]"
+    )
+
+
+def test_an_encoder_that_is_a_classifier_is_explained_as_one(cover_page):
+    own = cover_page.article(EVIL_JUDGE)
+    said = meaning("accuracy_majority", is_classifier=True)
+    assert own.row("accuracy majority").startswith(f"accuracy majority {said}")
+    assert own.row("genre accuracy margin").endswith("0.125 [0.075, 0.175]")
+
+
+def test_a_gan_stands_with_what_can_be_claimed_of_it(cover_page):
+    verdicts = {
+        "gan": ("covers lead to their track told: ear", "good"),
+        "gan_dull": (f"covers do not lead to their track told: {EVIL_JUDGE}", "even"),
+        "gan_shuffled": ("control fails, as it should told: ear", "good"),
+        "gan_blind": (
+            "nothing can be claimed: not even real covers lead to their track",
+            "unknown",
+        ),
+        EVIL_NAME: ("told nothing of the track", "unknown"),
+    }
+    for name, (words, kind) in verdicts.items():
+        block, measured = COVER_MODELS[name]
+        is_shuffled = block.get("full", {}).get("is_shuffled", False)
+        margins = _with_intervals(retrieval_margin=measured.get("retrieval_margin", 0))
+        own = measured if name == EVIL_NAME else measured | margins
+        claimed = report_cover_tables.verdict_of_covers(own, is_shuffled)
+        assert words.startswith(claimed.words)
+        assert claimed.kind == kind
+        assert cover_page.row(name).removeprefix(f"{name} ").startswith(f"{words} ")
+        tag = f'<span class="tag {kind}">{claimed.words}</span>'
+        assert tag in cover_page.article(name).source
+    assert cover_page.row("gan").endswith(
+        " told: ear 0.900 [0.850, 0.950] 0.500 [0.450, 0.550] 0.001 0.950 learned of generated"
+        " 0.875 3.250 held out 1.500 0.040 held out 0.010 0.600 held out 0.900 4.000 between tracks"
+        " 7.000"
+    )
+    nothing = "– – – – learned of generated – 3.250 held out 1.500"
+    assert nothing in cover_page.row(EVIL_NAME)
+
+
+def test_a_gan_shows_galleries_and_no_players(cover_page):
+    own = cover_page.article("gan")
+    assert own.plain("h4") == [
+        "What the judge sees",
+        "Covers for tracks it never heard",
+        "The same latent vector, conditions dealt out anew",
+        "Pictures by numbers",
+        "Memorisation",
+    ]
+    shown = [attributes["src"] for tag, attributes in own.tags if tag == "img"]
+    assert shown == ["assets/gan-tracks.png", "assets/gan-conditions.png"]
+    assert "audio" not in {tag for tag, _ in own.tags}
+    assert own.row("brightness").startswith("brightness mean lightness, from 0 to 1")
+    assert cover_page.article(EVIL_NAME).plain("h4")[1] == "Covers"
+    for name in ("ear", "eye"):  # which draw nothing
+        assert not {"img", "audio"} & {tag for tag, _ in cover_page.article(name).tags}
+
+
+def test_every_measure_of_covers_is_explained():
+    told = [key for name in ("ear", "eye", "gan") for key in COVER_MODELS[name][1]]
+    told += picture.musical_metrics(np.zeros((16, 16, 3), np.uint8))
+    told += ["pairwise_rmse", "nearest_training_rmse"]
+    told = [key for key in told if not key.endswith(("_low", "_high"))]
+    assert not [key for key in told if not meaning(key)]
+    assert set(DRAWN) & set(picture.musical_metrics(np.zeros((16, 16, 3), np.uint8)))
 
 
 def test_models_of_each_kind_are_found_by_their_measures():
@@ -756,14 +953,17 @@ def test_numbers_of_another_profile_are_refused(root):
         report.main()
 
 
-def test_without_models_there_are_still_the_data(tmp_path, monkeypatch):
-    build_inputs(tmp_path, {})
+def test_without_models_there_are_still_the_data(tmp_path, toys, monkeypatch):
+    build_inputs(tmp_path, toys, {})
     use_root(monkeypatch, tmp_path)
     assert "lakh_melody" in _built(tmp_path).text
 
 
 def test_the_drawn_stages_are_those_of_dvc_yaml():
-    """Edges from outs and deps, without those that a longer way implies."""
+    """Edges from outs and deps, without those that a longer way implies.
+
+    Of one model: that of which another is told something was generated before that is trained.
+    """
     stages = yaml.safe_load((Path(__file__).parent.parent / "dvc.yaml").read_text())["stages"]
     assert set(stages) == set(report.DAG)
     reads = {name: _folders(stage, "deps") for name, stage in stages.items()}
@@ -777,6 +977,15 @@ def test_the_drawn_stages_are_those_of_dvc_yaml():
         }
         for name in stages
     }
+    order = list(stages)  # as a model passes through them
+    against = {
+        (name, other)
+        for name in stages
+        for other in before[name]
+        if order.index(other) > order.index(name)
+    }
+    assert against == {("train", "generate")}
+    before["train"].remove("generate")
 
     def ancestors(name):
         return before[name].union(*(ancestors(parent) for parent in before[name]))
@@ -895,9 +1104,18 @@ def test_a_browser_shows_every_picture_and_plays_every_sound(genres, tmp_path_fa
     page = (copied / "index.html").read_text("utf-8")
     (copied / "index.html").write_text(page.replace("</body>", _PROBE), "utf-8")
     found = _probed(browser, width, copied / "index.html")
-    assert found["widths"] == [88] * (10 + 5)
+    assert found["widths"] == _widths(copied)
+    assert found["widths"].count(88) == 10 + 5
+    assert len(found["widths"]) == 10 + 5 + 4  # maps in the plane and in space
     assert found["seconds"] == pytest.approx([1.0] * (10 + 5), abs=0.1)
     assert found["overflow"] == 0
+
+
+def _widths(reports):
+    """Of the page's pictures in their order, as the files have them."""
+    shown = Page((reports / "index.html").read_text("utf-8")).tags
+    sources = [attributes["src"] for tag, attributes in shown if tag == "img"]
+    return [Image.open(reports / unquote(source)).width for source in sources]
 
 
 def _probed(browser, width, page):

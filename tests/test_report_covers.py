@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import files, params, paths, report, report_covers, report_maps, samples
-from pipeline import map as stage
+from pipeline import files, paths, report, report_covers, report_maps, samples
 
 EVIL = "<img src=x onerror=alert(1)>"
 _WHOLE = (Path(report.__file__).with_name("report.html.j2")).read_text("utf-8")
@@ -31,10 +30,7 @@ def tree(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         _into(root, patch)
         cover_shards.build()
-        patch.setattr(params, "load", cover_shards.settings)
-        seen = lambda settings, name: lambda given: cover_shards.mean_colour(given["picture"])  # noqa: E731
-        patch.setattr(stage.encoding, "encoder", seen)
-        stage.main()
+        cover_shards.build_maps(patch)
     return root
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from pipeline.errors import Rejected
 from pipeline.example import Example
 from pipeline.metrics import _distances
-from pipeline.metrics.comparison import mean_ignoring_nan
 
 MEDIUM = "picture"
 THUMBNAIL_SIZE = 16
@@ -87,25 +86,12 @@ def memorisation(
     held_out: Iterable[np.ndarray],
     training: Iterable[np.ndarray],
 ) -> dict[str, float]:
-    """How near the samples come to the training pictures, with held-out pictures beside them.
+    """Nothing: a copy of a cover is searched for among those of all albums, not of the references.
 
-    Held-out pictures cannot have been copied; samples much nearer to their nearest training picture
-    than they are may have been.
-
-    Args:
-      generated: the samples: uint8 RGB. Shape [height, width, 3] each.
-      held_out: pictures of the same corpus that were not trained on.
-      training: those that were; read once, one at a time.
-
-    Returns:
-      nearest_training_rmse, the mean over pictures of the root mean square difference, in levels of
-      255, of their thumbnail and the nearest training picture's; "<metric>_held_out" beside it.
+    The stage evaluate does so by what its judge sees (nearest_training_distance), and the report's
+    galleries show the nearest by thumbnail.
     """
-    known = thumbnails(training)
-    return {
-        f"nearest_training_rmse{suffix}": float(mean_ignoring_nan(nearest(own, known)[1]))
-        for suffix, own in (("", thumbnails(generated)), ("_held_out", thumbnails(held_out)))
-    }
+    return {}
 
 
 def thumbnails(pictures: Iterable[np.ndarray]) -> np.ndarray:

@@ -98,7 +98,7 @@ class Params(Training):
     path_length_interval: int = Field(ge=1, description="steps to one with it; of stylegan2")
     num_latents: int = Field(ge=1, description="covers for a track in the stage generate")
     num_train_sources: int = Field(
-        ge=0, description="training albums that it draws for, besides held-out ones"
+        ge=2, description="training albums that it draws for, besides held-out ones"
     )
     shuffle_window: int = Field(ge=1, description="records held in memory to be shuffled")
 

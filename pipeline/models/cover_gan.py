@@ -96,6 +96,10 @@ def _vectors(params: Params, shards: Shards) -> Vectors:
             f"condition={params.condition}, but there is no `reads`: the model cannot see the "
             f"encoder's vectors. Add `reads: data/samples/{params.condition}` (params.yaml)."
         )
+    if not (shards.reads / Vectors.FILE).exists():
+        raise PipelineError(
+            f"{shards.reads} holds no vectors. Run `dvc repro generate@{params.condition}` first."
+        )
     found = Vectors.open(shards.reads)
     for split in _SPLITS:
         if (count := len(found.keys[split])) != shards.num_examples(split):
@@ -150,7 +154,14 @@ def _look_up(params: Params, shards: Shards, split: str, seed: int) -> Any:
         values = _dealt_anew(values, split, seed)
     places = tf.lookup.KeyValueTensorInitializer(keys, np.arange(len(keys), dtype=np.int64))
     rows = tf.lookup.StaticHashTable(places, default_value=-1)
-    return lambda wanted: tf.gather(tf.constant(values), rows.lookup(wanted))
+
+    def vectors_of(wanted: tf.Tensor) -> tf.Tensor:
+        found = rows.lookup(wanted)
+        # A GPU would gather zeros for a row that there is not.
+        with tf.control_dependencies([tf.debugging.assert_non_negative(found, "unknown track")]):
+            return tf.gather(tf.constant(values), found)
+
+    return vectors_of
 
 
 def _reduced(pictures: tf.Tensor, size: int) -> tf.Tensor:
@@ -211,9 +222,10 @@ def generate(
     records: list[Record] = []
     for track in tracks:
         vector = np.asarray(track.get("vector", np.zeros(1)), np.float32)
-        about = {name: track[name] for name in _ABOUT if name in track}
+        about = {"key": "", **{name: track[name] for name in _ABOUT if name in track}}
         for index, picture in enumerate(_drawn(model, latents, vector, options.size)):
-            records.append({"key": "", **about, "latent": np.asarray(index), "picture": picture})
+            records.append({**about, "latent": np.asarray(index), "picture": picture})
+            about.pop("source_picture", None)  # once: it is the same for all
     return records
 
 
