@@ -105,6 +105,7 @@ def _profile_mistakes(settings: params.Params) -> Iterator[str]:
         if (block.method is None) != (block.model is None):
             yield from _caught(settings.transfer_params, name)
     yield from _caught(settings.pair_options)
+    yield from _caught(settings.map_options)
     yield from _caught(settings.generate_options)
     for recipe in settings.generate.full.get("num_steps", {}):
         place = "generate.full.num_steps"

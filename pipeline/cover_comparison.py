@@ -141,8 +141,8 @@ def _likeness(drawn: Drawn, train: Covers, test: Covers) -> dict[str, Measure | 
     tracks = np.repeat(np.arange(len(drawn.features)), drawn.features.shape[1])
     groups = tracks if len(drawn.features) > 1 else None
     distances, held_out = (picture.nearest(x, train.features)[1] for x in (every, test.features))
-    found["nearest_training_distance"] = Measure.mean(distances, groups)
-    found["nearest_training_distance_held_out"] = Measure.mean(held_out)
+    found["nearest_cover_distance"] = Measure.mean(distances, groups)
+    found["nearest_cover_distance_held_out"] = Measure.mean(held_out)
     return found
 
 

@@ -106,14 +106,16 @@ def _check(recipe: Recipe, request: Request) -> None:
     always = ("num", "seed")
     for field, value in vars(request).items():
         if field not in (*always, *recipe.accepts) and value != getattr(default, field):
-            able = ", ".join(_option(name) for name in recipe.accepts)
+            able = ", ".join(_option(name, recipe) for name in recipe.accepts)
             raise PipelineError(
-                f"{_option(field)}: a {recipe.name} does not do that; it heeds {able}."
+                f"{_option(field, recipe)}: a {recipe.name} does not do that; it heeds {able}."
             )
 
 
-def _option(field: str) -> str:
+def _option(field: str, recipe: Recipe) -> str:
     """How a field of a Request is called on the command line."""
+    if field == "sources" and "condition" in recipe.Params.model_fields:
+        return "--audio"
     return f"--{_OPTIONS.get(field, field.replace('_', '-'))}"
 
 
@@ -228,6 +230,8 @@ def _request(settings: params.Params, arguments: argparse.Namespace) -> Request:
 def _given(settings: params.Params, arguments: argparse.Namespace) -> tuple[Record, ...]:
     """What samples are made from: a track, a piece of music, held-out records, or nothing."""
     name, recipe_params = arguments.model, settings.recipe_params(arguments.model)
+    if arguments.audio and arguments.transfer:
+        raise PipelineError("--audio and --transfer: give one of the two.")
     if arguments.audio:
         return (given_music.track(settings, name, arguments.audio),)
     if arguments.transfer:

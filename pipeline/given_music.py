@@ -58,7 +58,7 @@ def passages(settings: params.Params, name: str, path: Path) -> tuple[Record, ..
     from pipeline.readers import midi
 
     codec, options = codec_of(settings, name)
-    if codec.passages is None:
+    if codec.passages is None or codec.medium != "note_sequence":
         raise PipelineError(f"--transfer={path}: models of {codec.name} transfer no pieces.")
     try:
         data = midi.read(path.read_bytes()).SerializeToString()

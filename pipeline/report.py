@@ -61,7 +61,7 @@ def main() -> None:
         margins=_margins(models),
         splits=SPLITS,
         dag=_dag(settings),
-        maps=report_maps.maps(paths.MAPS),
+        maps=_maps(),
         **_transfers(settings),
     )
     with files.atomic_directory(paths.REPORTS / "assets") as assets:
@@ -75,6 +75,12 @@ def main() -> None:
             sound_files.write_mp3(assets / f"{song.stem}.mp3", song.path)
     with files.atomic_open(paths.REPORTS / "index.html", "w") as file:
         file.write(page)
+
+
+def _maps() -> report_maps.Maps:
+    if not (paths.MAPS / "maps.json").is_file():
+        raise PipelineError("data/maps/maps.json is missing. Run `dvc repro map` first.")
+    return report_maps.maps(paths.MAPS)
 
 
 def _transfers(settings: params.Params) -> dict[str, Any]:
@@ -114,7 +120,7 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
     given = params.overlay(block.full, getattr(block, settings.profile))
     musical = _ordered(values.get("generated", {}), wording.MUSICAL)
     told = _measured(metrics, musical)
-    is_classifier = report_results.kind(metrics) in report_results.CLASSIFIERS
+    is_classifier = any(key in metrics for key in report_results.CLASSIFIERS)
     return {
         "name": name,
         "block": settings.model(name),

@@ -49,9 +49,9 @@ def first(*keys: str, digits: int = 3, sign: str = "") -> Cell:
     return cell
 
 
-def plain(key: str) -> Cell:
+def plain(key: str, digits: int = 3) -> Cell:
     """A measure alone."""
-    return lambda model: [Line(number(model["metrics"].get(key)))]
+    return lambda model: [Line(number(model["metrics"].get(key), digits))]
 
 
 def beside(key: str, reference: str, label: str) -> Cell:

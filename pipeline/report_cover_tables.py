@@ -129,7 +129,7 @@ TABLES = (
             ),
             Column(
                 "p",
-                cells.plain("retrieval_p"),
+                cells.plain("retrieval_p", 4),
                 "probability that conditions dealt out anew fit as well, of 2,000 permutations.",
             ),
             Column(

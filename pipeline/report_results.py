@@ -9,7 +9,7 @@ from pipeline import report_cover_tables, report_tables
 from pipeline.report_cells import Line, Model
 from pipeline.report_columns import Table
 
-CLASSIFIERS = ("balanced_accuracy", "roc_auc")  # the markers of models that make no music
+CLASSIFIERS = ("balanced_accuracy", "roc_auc")  # measures of models that make no music
 TABLES = (*report_cover_tables.TABLES, *report_tables.TABLES)
 
 

@@ -44,8 +44,8 @@ MEASURED = {
     "diversity_between_tracks": "the same of two tracks'",
     "diversity_between_tracks_same_latent": "the same of two tracks', drawn from one latent: what "
     "the condition alone changes",
-    "nearest_training_distance": "distance to the nearest training cover, in the judge's features",
-    "nearest_training_distance_held_out": "the same of held-out covers: far below it is copying",
+    "nearest_cover_distance": "distance to the nearest training cover, in the judge's features",
+    "nearest_cover_distance_held_out": "the same of held-out covers: far below it is copying",
     "pairwise_rmse": "how unlike two covers are, in levels of 255",
     "genre_accuracy": "share of held-out tracks whose genre a linear probe names",
     "genre_accuracy_majority": "that of naming the most frequent genre",

@@ -326,8 +326,8 @@ def test_copies_of_training_covers_have_no_distance():
     _, covers, _ = _world()
     copies = Drawn(np.array(["", ""]), covers["train"].features[:6].reshape(2, 3, -1))
     found = cover_comparison._likeness(copies, covers["train"], covers["test"])
-    assert _value(found["nearest_training_distance"]) == 0
-    assert _value(found["nearest_training_distance_held_out"]) > 0
+    assert _value(found["nearest_cover_distance"]) == 0
+    assert _value(found["nearest_cover_distance_held_out"]) > 0
 
 
 def test_without_a_condition_covers_count_as_many_as_are_held_out():

@@ -109,7 +109,7 @@ def test_what_a_recipe_does_not_do_is_refused_before_it_is_loaded(recipe, fields
     with pytest.raises(PipelineError, match=said) as error:
         generate.sample(Settings(), recipe, Request(num=2, **fields))
     for able in registry.recipe(recipe).accepts:
-        assert generate._option(able) in str(error.value)
+        assert generate._option(able, registry.recipe(recipe)) in str(error.value)
 
 
 @pytest.mark.parametrize(

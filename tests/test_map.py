@@ -140,7 +140,7 @@ def test_a_sheet_has_each_cover_in_its_cell():
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A tree with all that the stage reads."""
-    for name in ("SHARDS", "SAMPLES", "REPORTS", "ROOT"):
+    for name in ("SHARDS", "SAMPLES", "REPORTS", "MAPS", "ROOT"):
         own = getattr(paths, name)
         monkeypatch.setattr(paths, name, tmp_path / own.relative_to(paths.ROOT))
     cover_shards.build()
@@ -156,12 +156,12 @@ def root(tmp_path, monkeypatch):
 
 def test_the_stage_maps_one_track_an_album_and_twice_the_same(root):
     stage.main()
-    out = root / "reports/map/covers"
+    out = root / "data/maps"
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     stage.main()
     assert first == {path.name: path.read_bytes() for path in out.iterdir()}
     assert set(first) == {
-        *("maps.json", "metrics.json", "covers.jpg"),
+        *("maps.json", "covers.jpg"),
         *("eye.png", "colour.png", "ear.png", "space.png"),
     }
     found = files.read_json(out / "maps.json")
@@ -177,7 +177,7 @@ def test_the_stage_maps_one_track_an_album_and_twice_the_same(root):
     assert {len(point) for point in found["space"]["points"]} == {3}
     # Each held-out track once before any twice: six albums' twelve tracks, of which seven.
     assert len(set(found["generated"]["key"])) == len(found["space"]["generated"]) == 7
-    metrics = files.read_json(out / "metrics.json")
+    metrics = files.read_json(root / "reports/map/covers/metrics.json")
     for name in ("eye", "colour", "ear", "space", "generated"):
         assert metrics[f"neighbour_agreement_{name}"] > 0.9, name
     assert 0.4 < metrics["neighbour_agreement_random"] < 0.6  # of two known genres

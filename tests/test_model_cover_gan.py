@@ -8,6 +8,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from pipeline import registry  # noqa: E402
@@ -285,7 +286,8 @@ def test_sources_are_the_first_tracks_of_albums_held_out_and_trained_on(shards):
         np.testing.assert_array_equal(source["vector"], vector_of(number))
         assert source["source_picture"].shape == (SIZE, SIZE, 3)
         assert source["genre"] == "jazz"
-    assert len(cover_gan.sources(shards, "test", params_of(num_train_sources=0), 99)) == 3
+    every = cover_gan.sources(shards, "test", params_of(num_train_sources=3), 99)
+    assert [x["split"] for x in every] == ["test"] * 3 + ["train"] * 3
     assert cover_gan.sources(shards, "test", params_of(condition=None), 2) == []
 
 
@@ -296,6 +298,7 @@ def test_each_source_has_covers_of_the_same_noise(values, shards):
     assert len(found) == (2 + 2) * LATENTS
     assert [int(x["latent"]) for x in found] == [*range(LATENTS)] * 4
     assert [x["key"] for x in found[::LATENTS]] == [key_of(n) for n in (16, 18, 0, 2)]
+    assert ["source_picture" in x for x in found] == [True, *[False] * (LATENTS - 1)] * 4
     assert all(x["picture"].shape == (SIZE, SIZE, 3) for x in found)
     assert all(x["picture"].dtype == np.uint8 for x in found)
     # Noise decides within a row, the track within a column; a track alone is as it is in a grid.
@@ -332,7 +335,14 @@ def test_without_a_condition_each_cover_is_of_its_own_noise(shards):
 def test_a_user_is_told_what_does_not_fit(shards, tmp_path):
     with pytest.raises(PipelineError, match=r"Add `reads: data/samples/track_pca`"):
         cover_gan.build(params_of(), dataclasses.replace(shards, reads=None))
+    with pytest.raises(PipelineError, match=r"no vectors\. Run `dvc repro generate@track_pca`"):
+        cover_gan.build(params_of(), dataclasses.replace(shards, reads=tmp_path))
     vectors = Vectors.open(shards.reads)
+    others = {split: [f"{key}?" for key in keys] for split, keys in vectors.keys.items()}
+    Vectors(others, vectors.values).save(tmp_path)
+    unlike = dataclasses.replace(shards, reads=tmp_path)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unknown track"):
+        next(iter(cover_gan.batches(unlike, "train", params_of(), 0)))
     Vectors(
         {split: keys[:2] for split, keys in vectors.keys.items()},
         {split: values[:2] for split, values in vectors.values.items()},

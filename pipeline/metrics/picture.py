@@ -88,7 +88,7 @@ def memorisation(
 ) -> dict[str, float]:
     """Nothing: a copy of a cover is searched for among those of all albums, not of the references.
 
-    The stage evaluate does so by what its judge sees (nearest_training_distance), and the report's
+    The stage evaluate does so by what its judge sees (nearest_cover_distance), and the report's
     galleries show the nearest by thumbnail.
     """
     return {}

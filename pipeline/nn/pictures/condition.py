@@ -12,7 +12,7 @@ from keras import ops
 class Condition(keras.layers.Layer):
     """An affine map of vectors, fitted once: to principal components of what is standardised.
 
-    Its constants are weights, so that a trained model needs no training data to draw.
+    Its constants are weights: a model draws by what it was fitted to, whatever the vectors are now.
 
     Args:
       vector_size: of the encoder's vectors.
