@@ -17,9 +17,14 @@ def measures(settings: params.Params, name: str) -> dict[str, Measure]:
     Args:
       settings: params.yaml.
       name: of an encoder of tracks, whose vectors the stage generate has left.
+
+    Returns:
+      Nothing for an encoder of a corpus that does not tell these of its tracks.
     """
     vectors = Vectors.open(paths.samples(name))
     corpus = encoding.encoded_corpus(settings, name)
+    if not {*_LABELS} <= {*Shards.open(paths.shards(corpus)).features}:
+        return {}
     train, test = (_tracks(settings, corpus, vectors, split) for split in ("train", "test"))
     found = probe.track_probes(train, test, settings.seed)
     return {key: Measure(*ratio) for key, ratio in found.items()}
