@@ -374,6 +374,8 @@ GOOD = {
     "retrieval_margin_low": 0.2,
     "retrieval_margin_high": 0.4,
     "retrieval_p": 0.001,
+    "retrieval_rank_low": 0.8,
+    "retrieval_rank_shuffled_high": 0.55,
 }
 
 
@@ -386,7 +388,9 @@ GOOD = {
         ({"retrieval_p": 0.2}, False, "even", "do not lead"),
         ({"retrieval_margin_low": -0.4, "retrieval_margin_high": -0.1}, False, "bad", "do not"),
         ({"retrieval_margin_low": None}, False, "unknown", "too few albums"),
+        ({"retrieval_rank_low": 0.5}, False, "even", "a trace of the track"),
         ({}, True, "bad", "control does not fail"),
+        ({"retrieval_rank_low": 0.5}, True, "even", "control fails but for a trace"),
         ({"retrieval_p": 0.6}, True, "good", "control fails, as it should"),
     ],
 )
