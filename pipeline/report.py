@@ -146,6 +146,8 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
 def _verdict(given: Mapping[str, Any], metrics: Mapping[str, Any]) -> wording.Verdict:
     if report_results.kind(metrics) == report_cover_tables.OF_COVERS:
         return report_cover_tables.verdict_of_covers(metrics, bool(given.get("is_shuffled")))
+    if report_results.kind(metrics) == report_cover_tables.OF_ENCODERS:
+        return report_cover_tables.verdict_of_encoder(metrics)
     return verdict(metrics)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from pipeline import report_cells as cells
 from pipeline.report_cells import Line, Model
 from pipeline.report_columns import Column, Table
-from pipeline.wording import Verdict
+from pipeline.wording import Verdict, verdict
 
 OF_COVERS = "fid"  # the marker of models that draw
+OF_ENCODERS = "tempo_r2"
 _SIGNIFICANT = 0.05
 
 
@@ -47,6 +48,12 @@ def verdict_of_covers(metrics: Mapping[str, Any], is_shuffled: bool) -> Verdict:
     return Verdict("bad" if is_below else "even", "covers do not lead to their track")
 
 
+def verdict_of_encoder(metrics: Mapping[str, Any]) -> Verdict:
+    """Whether genres can be read out of its vectors, whatever else it is measured by."""
+    margin = "genre_accuracy_margin"
+    return verdict({key: value for key, value in metrics.items() if key.startswith(margin)})
+
+
 def _verdict(model: Model) -> list[Line]:
     found = model["verdict"]
     condition = model["given"].get("condition")
@@ -56,7 +63,7 @@ def _verdict(model: Model) -> list[Line]:
 
 TABLES = (
     Table(
-        "tempo_r2",
+        OF_ENCODERS,
         "Encoders of tracks",
         "Models that make a vector of a track. What it holds is read out of it by linear probes "
         "that are fitted to training tracks and asked about held-out ones.",

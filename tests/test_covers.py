@@ -400,5 +400,12 @@ def test_what_is_claimed_follows_the_order_of_the_proof(changes, is_shuffled, ki
     assert said in found.words
 
 
+def test_an_encoder_is_judged_by_what_can_be_read_out_of_it():
+    found = {f"genre_accuracy_margin{end}": 0.5 for end in ("", "_low", "_high")}
+    as_classifier = {"accuracy_margin": -0.1, "accuracy_margin_low": -0.2}
+    assert report_cover_tables.verdict_of_encoder(found | as_classifier).kind == "good"
+    assert report_cover_tables.verdict_of_encoder(as_classifier).kind == "unknown"
+
+
 def test_nothing_is_claimed_of_what_is_told_nothing():
     assert report_cover_tables.verdict_of_covers({"fid": 1.0}, False).kind == "unknown"
