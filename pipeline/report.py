@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import itertools
 import shutil
@@ -22,6 +21,7 @@ from pipeline import (
     report_covers,
     report_genre,
     report_maps,
+    report_plots,
     report_results,
     report_transfers,
     sound_files,
@@ -29,9 +29,9 @@ from pipeline import (
 )
 from pipeline.errors import PipelineError
 from pipeline.report_genre import Sample
+from pipeline.report_inputs import SPLITS, input_file, rows_of
 from pipeline.wording import control_verdict, number, verdict, words
 
-SPLITS = ("train", "validation", "test")
 # Each stage, those it directly follows, and the block of params.yaml whose items it is run for.
 DAG: dict[str, tuple[tuple[str, ...], str]] = {
     "fetch": ((), "datasets"),
@@ -58,7 +58,7 @@ def main() -> None:
         tables=report_results.tables(models),
         corpora=corpora,
         datasets=_datasets(corpora),
-        margins=_margins(models),
+        margins=report_plots.margins(models),
         splits=SPLITS,
         dag=_dag(settings),
         maps=_maps(),
@@ -85,7 +85,7 @@ def _maps() -> report_maps.Maps:
 
 def _transfers(settings: params.Params) -> dict[str, Any]:
     """What the page needs of style transfer."""
-    metrics = files.read_json(_input("compare", "transfers", "metrics.json"))
+    metrics = files.read_json(input_file("compare", "transfers", "metrics.json"))
     baselines = [name for name in settings.transfers if _is_baseline(name)]
     return {
         "transfers": report_transfers.rows(metrics, baselines),
@@ -102,15 +102,15 @@ def _is_baseline(name: str) -> bool:
 def _songs(settings: params.Params) -> list[list[report_transfers.Song]]:
     methods = sorted(settings.transfers, key=_is_baseline)
     about = files.read_json(paths.PAIRS / "pairs.json")
-    measured = _input("compare", "transfers", "plots/pairs.csv")
+    measured = input_file("compare", "transfers", "plots/pairs.csv")
     return report_transfers.songs(about, methods, measured, paths.PAIRS, paths.TRANSFERS)
 
 
 def _model(settings: params.Params, name: str) -> dict[str, Any]:
-    train = files.read_json(_input("train", name, "metrics.json"))
-    metrics = files.read_json(_input("evaluate", name, "metrics.json"))
+    train = files.read_json(input_file("train", name, "metrics.json"))
+    metrics = files.read_json(input_file("evaluate", name, "metrics.json"))
     values = _values(name)
-    listed = files.read_json(_input("generate", name, "samples.json"))
+    listed = files.read_json(input_file("generate", name, "samples.json"))
     if metrics["profile"] != settings.profile:
         raise PipelineError(
             f"reports/evaluate/{name} is of profile={metrics['profile']}, but params.yaml says "
@@ -120,6 +120,7 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
     given = params.overlay(block.full, getattr(block, settings.profile))
     musical = _ordered(values.get("generated", {}), wording.MUSICAL)
     told = _measured(metrics, musical)
+    confused = rows_of(input_file("evaluate", name, "plots/confusion.csv"))
     is_classifier = any(key in metrics for key in report_results.CLASSIFIERS)
     return {
         "name": name,
@@ -129,15 +130,15 @@ def _model(settings: params.Params, name: str) -> dict[str, Any]:
         "given": given,
         "verdict": _verdict(given, metrics),
         "control": control_verdict(metrics),
-        "curves": _curves(name, train),
-        "baselines": _baselines(name, metrics) if "nll_baseline" in metrics else None,
-        "histograms": {m: _histogram(m, values) for m in _drawn(musical)},
+        "curves": report_plots.curves(name, train),
+        "baselines": report_plots.baselines(name, metrics) if "nll_baseline" in metrics else None,
+        "histograms": {m: report_plots.histogram(m, values) for m in _drawn(musical)},
         "musical": {m: wording.meaning(m) for m in (*musical, *_of_sets(metrics))},
         "contrasts": list(values)[len(REFERENCES) :],
         "judge": "" if settings.model(name).judge == name else settings.model(name).judge,
         "measured": {key: wording.meaning(key, is_classifier) for key in told},
         "legend": charts.legend([words(which) for which in values]),
-        "confusion": report_genre.confusion(_rows(_input("evaluate", name, "plots/confusion.csv"))),
+        "confusion": report_genre.confusion(confused),
         "samples": _samples(name, listed["rendered"]),
         "galleries": _galleries(settings, name, listed["rendered"]),
     }
@@ -156,7 +157,7 @@ REFERENCES = ("generated", "held_out", "training")
 
 def _values(name: str) -> dict[str, Any]:
     """Each metric of each piece, by set, those that all models have first; empty without pieces."""
-    found = files.read_json(_input("evaluate", name, "plots/distributions.json"))
+    found = files.read_json(input_file("evaluate", name, "plots/distributions.json"))
     return {which: found[which] for which in _ordered(found, REFERENCES)}
 
 
@@ -191,7 +192,7 @@ def _measured(metrics: Mapping[str, Any], musical: Iterable[str]) -> list[str]:
 
 def _samples(name: str, rendered: list[dict[str, str]]) -> list[Sample]:
     """Those that are heard; covers stand in galleries."""
-    verdicts = _rows(_input("evaluate", name, "plots/verdicts.csv"))
+    verdicts = rows_of(input_file("evaluate", name, "plots/verdicts.csv"))
     heard = [title for title in rendered if title.get("medium") != "picture"]
     return report_genre.samples(heard, verdicts)
 
@@ -208,49 +209,9 @@ def _galleries(
 _known_covers = functools.cache(report_covers.known)  # by all models of a corpus
 
 
-def _curves(name: str, train: Mapping[str, Any]) -> str:
-    rows = _rows(_input("train", name, "plots/curves.csv"))
-    known = {"loss": "training loss", "val_loss": "validation loss"}
-    series = {
-        known.get(loss, words(loss)): [(float(row["epoch"]), float(row[loss])) for row in rows]
-        for loss in rows[0]
-        if loss.endswith("loss")
-    }
-    mark = ("best epoch", float(train["best_epoch"]))
-    title = f"Training of {name}: {' and '.join(series)} by epoch"
-    return charts.curves(series, title, "epoch", "loss", mark=mark)
-
-
-def _baselines(name: str, metrics: Mapping[str, Any]) -> str:
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in _rows(_input("evaluate", name, "plots/baselines.csv")):
-        point = float(row["order"]), float(row["nll"])
-        series.setdefault(words(row["baseline"]), []).append(point)
-    own = [metrics[key] for key in ("nll", "nll_low", "nll_high")]
-    level = None if None in own else ("this model", *own)
-    title = f"nll of the baselines by order, and that of {name}"
-    x_label, y_label = "order of the n-gram (events)", "nll (nats an event)"
-    return charts.curves(series, title, x_label, y_label, level)
-
-
-def _histogram(metric: str, values: Mapping[str, Mapping[str, Any]]) -> str:
-    found = charts.bins({words(which): own[metric] for which, own in values.items()})
-    return charts.histogram(found, f"Histogram of {words(metric)}: {', '.join(found[1])}")
-
-
-def _margins(models: list[dict[str, Any]]) -> str | None:
-    keys = ("nll_margin", "nll_margin_low", "nll_margin_high")
-    of_events = [model for model in models if report_results.kind(model["metrics"]) == "nll"]
-    rows = [(model["name"], *(model["metrics"].get(key) for key in keys)) for model in of_events]
-    rows = [row for row in rows if None not in row]
-    label = "margin (nats an event)"
-    return (
-        charts.intervals(rows, "Margin of each model, with its interval", label) if rows else None
-    )
-
-
 def _corpus(settings: params.Params, name: str) -> dict[str, Any]:
-    metrics = files.read_json(_input("describe", name, "metrics.json"))
+    metrics = files.read_json(input_file("describe", name, "metrics.json"))
+    card = input_file("describe", name, "card.md").read_text("utf-8")
     keys = [key.removesuffix("_train") for key in metrics if key.endswith("_train")]
     keys.sort(key=lambda key: (key != "num_examples", key))
     rejected = [(k[9:], n) for k, n in metrics.items() if k.startswith("rejected_")]
@@ -260,25 +221,10 @@ def _corpus(settings: params.Params, name: str) -> dict[str, Any]:
         "metrics": metrics,
         "rows": {key: [metrics.get(f"{key}_{split}") for split in SPLITS] for key in keys},
         "rejected": sorted(rejected, key=lambda item: (-item[1], item[0])),
-        "histograms": _distributions(_input("describe", name, "plots/distributions.csv")),
+        "histograms": report_plots.distributions(name),
         "legend": charts.legend(SPLITS),
-        "card": markdown.render(_input("describe", name, "card.md").read_text("utf-8"), level=4),
+        "card": markdown.render(card, level=4),
     }
-
-
-def _distributions(path: Path) -> dict[str, str]:
-    found: dict[str, dict[str, list[dict[str, str]]]] = {}
-    for row in _rows(path):
-        own = found.setdefault(row["statistic"], {split: [] for split in SPLITS})
-        own[row["split"]].append(row)
-    drawn: dict[str, str] = {}
-    for statistic, own in found.items():
-        bins = next(rows for rows in own.values() if rows)
-        edges = [*(float(row["low"]) for row in bins), float(bins[-1]["high"])]
-        shares = {split: [float(row["share"]) for row in rows] for split, rows in own.items()}
-        title = f"Histogram of {words(statistic)}: {', '.join(shares)}"
-        drawn[statistic] = charts.histogram((edges, shares), title)
-    return drawn
 
 
 def _datasets(corpora: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -305,26 +251,8 @@ def _copy_samples(name: str, samples: list[Sample], assets: Path) -> None:
     files_of = [(stem, sample.suffixes) for sample in samples for stem in sample.stems]
     for stem, suffixes in console.progress(files_of, f"samples of {name}"):
         for suffix in suffixes:
-            shutil.copyfile(_input("generate", name, stem + suffix), assets / (stem + suffix))
-        sound_files.write_mp3(assets / f"{stem}.mp3", _input("generate", name, f"{stem}.wav"))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _input(stage: str, item: str, file: str) -> Path:
-    """A file that another stage left.
-
-    Raises:
-      PipelineError: it is not there; names the stage to run.
-    """
-    folder = paths.samples(item) if stage == "generate" else paths.report(stage, item)
-    if not (folder / file).is_file():
-        where = (folder / file).relative_to(paths.ROOT)
-        raise PipelineError(f"{where} is missing. Run `dvc repro {stage}@{item}` first.")
-    return folder / file
+            shutil.copyfile(input_file("generate", name, stem + suffix), assets / (stem + suffix))
+        sound_files.write_mp3(assets / f"{stem}.mp3", input_file("generate", name, f"{stem}.wav"))
 
 
 def _template() -> Any:

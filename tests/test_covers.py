@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from pipeline import (
-    check,
+    check_references,
     cover_comparison,
     encoding,
     given_music,
@@ -181,7 +181,7 @@ def test_a_track_that_cannot_be_drawn_for_is_refused(
 def test_reads_that_is_not_what_a_model_reads_is_a_mistake(name, reads, said):
     settings = params.load()
     settings.models[name] = settings.models[name].model_copy(update={"reads": reads})
-    found = list(check._read_mistakes(settings))
+    found = list(check_references.read_mistakes(settings))
     assert len(found) == 1
     assert said in found[0]
 
@@ -191,7 +191,7 @@ def test_a_condition_is_one_for_all_profiles():
     block = settings.models["cover_wgan"]
     changed = block.model_copy(update={"demo": {**block.demo, "condition": "track_pca"}})
     settings.models["cover_wgan"] = changed
-    (found,) = check._read_mistakes(settings)
+    (found,) = check_references.read_mistakes(settings)
     assert "condition=track_attributes, track_pca. Name one for all profiles" in found
 
 
@@ -209,7 +209,7 @@ def test_a_condition_is_one_for_all_profiles():
 def test_maps_of_what_cannot_be_mapped_are_a_mistake(key, value, said):
     settings = params.load()
     maps = settings.maps.model_copy(update={key: value})
-    (found,) = check._map_mistakes(settings.model_copy(update={"maps": maps}))
+    (found,) = check_references.map_mistakes(settings.model_copy(update={"maps": maps}))
     assert said in found
 
 
@@ -217,7 +217,7 @@ def test_covers_need_a_network_to_be_seen_by():
     settings = params.load()
     block = settings.models["cover_wgan"].model_copy(update={"judge": "cover_wgan"})
     settings.models["cover_wgan"] = block
-    (found,) = check._judge_mistakes(settings)
+    (found,) = check_references.judge_mistakes(settings)
     assert "covers are seen by a network" in found
 
 
@@ -227,7 +227,7 @@ def test_a_condition_must_be_an_encoder():
     full = {**block.full, "condition": "melody_basic"}
     changed = block.model_copy(update={"full": full, "reads": "data/samples/melody_basic"})
     settings.models["cover_wgan"] = changed
-    assert "melody_basic is no encoder" in next(iter(check._read_mistakes(settings)))
+    assert "melody_basic is no encoder" in next(iter(check_references.read_mistakes(settings)))
 
 
 # --- what is measured of covers ------------------------------------------------------------------
